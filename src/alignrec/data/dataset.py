@@ -1,0 +1,227 @@
+"""The dataset: users, items, their interactions in three splits, the catalogue, features by name. One folder on disk.
+
+`dataset.json` describes, `interactions.parquet` holds (user, item, split[, timestamp]) as indices,
+`users.parquet` and `items.parquet` the user's own ids, `features/` the feature tables.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from alignrec.artifacts import hash_arrays, hash_values, read_json, staged_folder, write_json
+from alignrec.errors import ArtifactError, DataError
+from alignrec.features import FeatureTable, list_features, load_features
+from alignrec.types import FloatMatrix, Interactions, TrainData
+
+__all__ = ["SPLITS", "Dataset", "InteractionLog", "Vocabulary"]
+
+SPLITS = ("train", "valid", "test")  # the code of a split is its position
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The user's own ids, in index order."""
+
+    ids: tuple[str, ...]
+    kind: str = "id"  # "user" or "item": for messages
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {key: index for index, key in enumerate(self.ids)}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._index
+
+    def index(self, key: str) -> int:
+        """The index of `key`.
+
+        Raises:
+            DataError: `key` is not known.
+        """
+        try:
+            return self._index[key]
+        except KeyError:
+            raise DataError(
+                f"unknown {self.kind} {key!r}; there are {len(self.ids)}, such as {self.ids[0]!r}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class InteractionLog:
+    """E interactions as parallel arrays of indices, sorted by user then by the order of the source."""
+
+    users: NDArray[np.int32]  # (E,)
+    items: NDArray[np.int32]  # (E,)
+    splits: NDArray[np.int8]  # (E,) position in SPLITS
+    timestamps: NDArray[np.int64] | None = None  # (E,) seconds since 1970, if the source had them
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything about one dataset; see the module docstring for the files."""
+
+    name: str
+    users: Vocabulary
+    items: Vocabulary
+    log: InteractionLog
+    catalogue: pl.DataFrame  # one row per item in index order: item_id, title, brand, categories, description, image
+    about: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON values: source, cleaning, split rule, seed
+    path: Path | None = None
+
+    @property
+    def n_users(self) -> int:
+        """U."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """I."""
+        return len(self.items)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of interactions, ids and catalogue: two datasets with one hash are the same."""
+        ids = hash_values({"users": self.users.ids, "items": self.items.ids})
+        catalogue = hash_values({"rows": self.catalogue.rows()})
+        return hash_values(
+            {
+                "log": hash_arrays(self.log.users, self.log.items, self.log.splits),
+                "ids": ids,
+                "items": catalogue,
+            }
+        )
+
+    def split(self, name: str) -> Interactions:
+        """The interactions (U, I) of `train`, `valid` or `test`; values are 1, indices sorted."""
+        if name not in SPLITS:
+            raise DataError(f"unknown split {name!r}; allowed: {', '.join(SPLITS)}")
+        return self._matrix(self.log.splits == SPLITS.index(name))
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """All interactions of all splits, (U, I)."""
+        return self._matrix(np.ones(len(self.log), dtype=bool))
+
+    def _matrix(self, rows: NDArray[np.bool_]) -> Interactions:
+        users, items = self.log.users[rows], self.log.items[rows]
+        matrix = sparse.csr_array(
+            (np.ones(len(users), dtype=np.float32), (users, items)), shape=(self.n_users, self.n_items)
+        )
+        matrix.sum_duplicates()
+        matrix.data[:] = 1.0
+        matrix.sort_indices()
+        return matrix
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the feature tables in the dataset's folder."""
+        return list_features(self.path / "features") if self.path else []
+
+    def features(self, name: str) -> FeatureTable:
+        """The feature table `name` (`a+b` joins two), in item order."""
+        if self.path is None:
+            raise DataError(f"dataset {self.name!r} is only in memory and has no features on disk; save it first")
+        return load_features(self.path / "features", name, self.items.ids)
+
+    def train_view(self, features: Sequence[str] | Mapping[str, FloatMatrix] = ()) -> TrainData:
+        """What a model may see: training interactions and the named features (or given matrices)."""
+        tables = dict(features) if isinstance(features, Mapping) else {n: self.features(n).matrix for n in features}
+        return TrainData(self.split("train"), tables)
+
+    def image_path(self, item: int) -> Path | None:
+        """Where the picture of item number `item` should be, or None if the catalogue names none."""
+        value = self.catalogue["image"][item] if "image" in self.catalogue.columns else None
+        if value is None:
+            return None
+        image = Path(value)
+        return image if image.is_absolute() or self.path is None else self.path / image
+
+    def save(self, path: Path, *, replace_existing: bool = False) -> "Dataset":
+        """Write the folder `path` whole or not at all, and return the dataset as loaded from there."""
+        with staged_folder(path, replace=replace_existing) as stage:
+            self.write_into(stage)
+        return replace(self, path=path)
+
+    def write_into(self, folder: Path) -> None:
+        """Write the dataset's files into an existing folder (for callers that stage more beside them)."""
+        columns: dict[str, NDArray[Any]] = {
+            "user": self.log.users,
+            "item": self.log.items,
+            "split": self.log.splits,
+        }
+        if self.log.timestamps is not None:
+            columns["timestamp"] = self.log.timestamps
+        pl.DataFrame(columns).write_parquet(folder / "interactions.parquet")
+        pl.DataFrame({"user_id": self.users.ids}, schema={"user_id": pl.String}).write_parquet(folder / "users.parquet")
+        self.catalogue.write_parquet(folder / "items.parquet")
+        (folder / "features").mkdir(exist_ok=True)
+        counts = {"users": self.n_users, "items": self.n_items, "interactions": len(self.log)}
+        counts |= {name: int((self.log.splits == code).sum()) for code, name in enumerate(SPLITS)}
+        write_json(
+            folder / "dataset.json",
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "counts": counts,
+                "hash": self.content_hash,
+                "about": dict(self.about),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Dataset":
+        """Read a dataset folder.
+
+        Raises:
+            ArtifactError: a file is missing or damaged, or the folder is of an unknown format.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            raise ArtifactError(
+                f"no dataset folder at {folder}; make one with 'alignrec data import' or 'alignrec data shop'"
+            )
+        about = read_json(folder / "dataset.json")
+        if about.get("format") != FORMAT:
+            raise ArtifactError(
+                f"{folder} has dataset format {about.get('format')!r}, this version reads {FORMAT}; import it again"
+            )
+        log = _read_frame(folder / "interactions.parquet")
+        users, items = _read_frame(folder / "users.parquet"), _read_frame(folder / "items.parquet")
+        timestamps = log["timestamp"].to_numpy().astype(np.int64) if "timestamp" in log.columns else None
+        return cls(
+            name=str(about["name"]),
+            users=Vocabulary(tuple(users["user_id"].to_list()), "user"),
+            items=Vocabulary(tuple(items["item_id"].to_list()), "item"),
+            log=InteractionLog(
+                log["user"].to_numpy().astype(np.int32),
+                log["item"].to_numpy().astype(np.int32),
+                log["split"].to_numpy().astype(np.int8),
+                timestamps,
+            ),
+            catalogue=items,
+            about=about.get("about", {}),
+            path=folder,
+        )
+
+
+def _read_frame(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; import the dataset again") from None
+    except pl.exceptions.PolarsError as error:
+        raise ArtifactError(f"{path} is not readable ({error}); import the dataset again") from None

@@ -1,0 +1,1 @@
+"""*Rankings and truth → metrics per user and their means.*"""

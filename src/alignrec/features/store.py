@@ -1,0 +1,148 @@
+"""Feature tables on disk: `NAME.safetensors` holds the matrix, `NAME.json` the item ids' hash and provenance."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from alignrec.artifacts import hash_file, hash_values, read_arrays, read_json, write_arrays, write_json
+from alignrec.errors import ArtifactError, FeatureError
+from alignrec.features.table import FeatureTable, fuse
+from alignrec.types import FloatMatrix
+
+__all__ = ["import_features", "list_features", "load_features", "save_features"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def save_features(folder: Path, table: FeatureTable) -> None:
+    """Write `table` into `folder` under its own name; the description is written last and makes it visible.
+
+    Raises:
+        FeatureError: the name is not usable as a file name.
+    """
+    if not _NAME.fullmatch(table.name):
+        raise FeatureError(f"feature name {table.name!r} is not usable; use letters, digits, '_', '-' and '.'")
+    write_arrays(folder / f"{table.name}.safetensors", {"features": table.matrix})
+    write_json(
+        folder / f"{table.name}.json",
+        {
+            "name": table.name,
+            "modality": table.modality,
+            "items": len(table.item_ids),
+            "size": table.size,
+            "item_ids_hash": _ids_hash(table.item_ids),
+            "hash": table.content_hash,
+            "provenance": dict(table.provenance),
+        },
+    )
+
+
+def list_features(folder: Path) -> list[str]:
+    """Names of the tables in `folder`, sorted."""
+    return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+
+
+def load_features(folder: Path, name: str, item_ids: Sequence[str]) -> FeatureTable:
+    """Read table `name` for the items `item_ids`; `a+b` joins tables a and b by `fuse`.
+
+    Raises:
+        FeatureError: no such table, or it was made for another list of items, or its values were changed.
+    """
+    if "+" in name:
+        return fuse([load_features(folder, part, item_ids) for part in name.split("+")])
+    if name not in list_features(folder):
+        have = ", ".join(list_features(folder)) or "none"
+        raise FeatureError(f"no features called {name!r} here; there are: {have}")
+    about = read_json(folder / f"{name}.json")
+    if about.get("item_ids_hash") != _ids_hash(item_ids):
+        raise FeatureError(
+            f"features {name!r} were made for other items than this dataset's; extract or import them again"
+        )
+    matrix = read_arrays(folder / f"{name}.safetensors").get("features")
+    if matrix is None:
+        raise ArtifactError(f"{folder / name}.safetensors holds no array called 'features'; extract or import it again")
+    table = FeatureTable(name, str(about["modality"]), item_ids, matrix, about.get("provenance", {}))
+    if table.content_hash != about.get("hash"):
+        raise FeatureError(f"features {name!r} do not match their description; extract or import them again")
+    return table
+
+
+def import_features(
+    path: Path, item_ids: Sequence[str], *, name: str, modality: str = "content", id_column: str | None = None
+) -> FeatureTable:
+    """Read vectors from `.npy`, `.safetensors` or `.parquet`.
+
+    By row order the file must have one row per item of `item_ids`. A Parquet file with an `id_column` is
+    matched by id, and may hold more items than the dataset; its other columns are the vector, or one of
+    them is a list column with it.
+
+    Raises:
+        FeatureError: unknown format, wrong number of rows, an item without a row, values that are not finite.
+    """
+    if not path.is_file():
+        raise FeatureError(f"{path} does not exist; give a .npy, .safetensors or .parquet file")
+    provenance = {"file": path.name, "sha256": hash_file(path)}
+    if path.suffix == ".parquet":
+        ids, matrix = _read_parquet(path, id_column)
+    elif path.suffix in (".npy", ".safetensors"):
+        if id_column:
+            raise FeatureError(
+                f"{path.name} has no columns, so no {id_column!r}; rows are taken in the dataset's item order"
+            )
+        ids, matrix = None, _read_matrix(path)
+    else:
+        raise FeatureError(
+            f"{path.name}: cannot read features from {path.suffix!r}; give .npy, .safetensors or .parquet"
+        )
+    if ids is None and len(matrix) != len(item_ids):
+        raise FeatureError(
+            f"{path.name} has {len(matrix)} rows, the dataset {len(item_ids)} items; rows must follow the items' order"
+        )
+    table = FeatureTable(name, modality, item_ids if ids is None else ids, matrix, provenance)
+    return FeatureTable(name, modality, item_ids, table.align(item_ids), provenance)
+
+
+def _ids_hash(item_ids: Sequence[str]) -> str:
+    return hash_values({"ids": list(item_ids)})
+
+
+def _read_matrix(path: Path) -> FloatMatrix:
+    if path.suffix == ".npy":
+        try:
+            matrix = np.load(path, allow_pickle=False)
+        except ValueError as error:
+            raise FeatureError(f"{path.name} is not a plain numeric array ({error}); save it with numpy.save") from None
+    else:
+        arrays = read_arrays(path)
+        if len(arrays) != 1:
+            raise FeatureError(f"{path.name} holds {len(arrays)} arrays ({', '.join(arrays)}); give a file with one")
+        matrix = next(iter(arrays.values()))
+    if matrix.ndim != 2 or matrix.dtype.kind not in "fiu":
+        raise FeatureError(
+            f"{path.name} holds {matrix.dtype} of shape {matrix.shape}; give numbers of shape (items, size)"
+        )
+    return np.asarray(matrix, dtype=np.float32)
+
+
+def _read_parquet(path: Path, id_column: str | None) -> tuple[list[str] | None, FloatMatrix]:
+    frame = pl.read_parquet(path)
+    if id_column is not None and id_column not in frame.columns:
+        raise FeatureError(f"{path.name} has no column {id_column!r}; it has: {', '.join(frame.columns)}")
+    ids = None if id_column is None else frame[id_column].cast(pl.String).to_list()
+    values = frame if id_column is None else frame.drop(id_column)
+    numeric = [c for c in values.columns if values[c].dtype.is_numeric()]
+    lists = [c for c in values.columns if isinstance(values[c].dtype, pl.List | pl.Array)]
+    if len(lists) == 1 and len(values.columns) == 1:
+        sizes = values[lists[0]].cast(pl.List(pl.Float32)).list.len().unique()
+        if len(sizes) != 1:
+            raise FeatureError(f"{path.name}: vectors in column {lists[0]!r} have different lengths; make them equal")
+        return ids, np.asarray(values[lists[0]].to_list(), dtype=np.float32)
+    if len(numeric) != len(values.columns) or not numeric:
+        odd = [c for c in values.columns if c not in numeric]
+        raise FeatureError(
+            f"{path.name}: columns {', '.join(odd) or '(none)'} are not numbers; name the id column with --id-column"
+        )
+    return ids, values.select(pl.all().cast(pl.Float32)).to_numpy()

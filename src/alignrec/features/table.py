@@ -1,0 +1,105 @@
+"""A feature table: one vector per item, the modality it describes, and where it came from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from alignrec.artifacts import hash_arrays
+from alignrec.errors import FeatureError
+from alignrec.types import FloatMatrix
+
+__all__ = ["FeatureTable", "fuse"]
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Vectors (I, d) of the items `item_ids`, row by row.
+
+    Raises:
+        FeatureError: the matrix is not two-dimensional, has another number of rows than there are ids,
+            repeats an id, or holds a value that is not finite.
+    """
+
+    name: str
+    modality: str  # what the vectors describe: "image", "text", "audio", "image+text"
+    item_ids: Sequence[str]
+    matrix: FloatMatrix  # (I, d) float32
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON values: how it was made
+
+    def __post_init__(self) -> None:
+        if self.matrix.ndim != 2 or 0 in self.matrix.shape:
+            raise FeatureError(
+                f"features {self.name!r} have shape {self.matrix.shape}; give one vector per item, (items, size)"
+            )
+        if len(self.item_ids) != len(self.matrix):
+            raise FeatureError(
+                f"features {self.name!r} have {len(self.matrix)} rows for {len(self.item_ids)} items; they must be equal"
+            )
+        if len(set(self.item_ids)) != len(self.item_ids):
+            raise FeatureError(f"features {self.name!r} name an item twice; keep one row per item")
+        object.__setattr__(self, "matrix", np.ascontiguousarray(self.matrix, dtype=np.float32))
+        bad = ~np.isfinite(self.matrix).all(axis=1)
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise FeatureError(
+                f"features {self.name!r} are not finite in {int(bad.sum())} rows, first row {row} "
+                f"(item {self.item_ids[row]!r}); mend or drop these rows"
+            )
+
+    @property
+    def size(self) -> int:
+        """Length d of a vector."""
+        return int(self.matrix.shape[1])
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the values: the cache key of everything derived from them."""
+        return hash_arrays(self.matrix)
+
+    def align(self, item_ids: Sequence[str]) -> FloatMatrix:
+        """The vectors in the order of `item_ids`, (len(item_ids), d). Rows of other items are left out.
+
+        Raises:
+            FeatureError: an item has no row.
+        """
+        if list(self.item_ids) == list(item_ids):
+            return self.matrix
+        row_of = {item: row for row, item in enumerate(self.item_ids)}
+        missing = [item for item in item_ids if item not in row_of]
+        if missing:
+            raise FeatureError(
+                f"features {self.name!r} lack {len(missing)} of {len(item_ids)} items, first {missing[0]!r}; "
+                "extract them for this dataset"
+            )
+        return np.ascontiguousarray(self.matrix[[row_of[item] for item in item_ids]])
+
+
+def fuse(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """Join tables side by side, each block scaled so that every row has length 1 (zero rows stay zero).
+
+    Without the scaling the modality with the larger norm decides every similarity.
+    """
+    if not tables:
+        raise FeatureError("nothing to fuse; name at least one feature table")
+    if len(tables) == 1:
+        return tables[0]
+    ids = tables[0].item_ids
+    blocks = [unit_rows(table.align(ids)) for table in tables]
+    return FeatureTable(
+        name="+".join(table.name for table in tables),
+        modality="+".join(table.modality for table in tables),
+        item_ids=ids,
+        matrix=np.concatenate(blocks, axis=1),
+        provenance={
+            "fused": [{"name": t.name, "hash": t.content_hash} for t in tables],
+            "rows": "each block L2-normalised",
+        },
+    )
+
+
+def unit_rows(matrix: FloatMatrix) -> FloatMatrix:
+    """Rows scaled to length 1; a zero row stays zero."""
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.maximum(norms, 1e-12), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""*Interactions and features → graphs, built once.*"""

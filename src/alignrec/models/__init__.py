@@ -1,0 +1,1 @@
+"""*Training data → a backbone that represents users and items.*"""

@@ -1,0 +1,1 @@
+"""*Tensors → tensors: the fast operators everything else is built on.*"""

@@ -1,0 +1,1 @@
+"""*Features → are they any good, before anything is trained.*"""

@@ -1,0 +1,1 @@
+"""*Embeddings → the k best items of each user.*"""

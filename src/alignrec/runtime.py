@@ -1,0 +1,74 @@
+"""Where and how a computation runs: device, threads, seeded generators, memory allocation."""
+
+import ctypes
+import hashlib
+import os
+import sys
+
+import numpy as np
+import torch
+
+from alignrec.errors import UsageError
+
+__all__ = ["derive_seed", "keep_large_buffers", "numpy_rng", "resolve_device", "set_threads", "torch_rng"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is CUDA where there is one, else the CPU.
+
+    Raises:
+        UsageError: unknown name, or a CUDA device that this machine does not have.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"unknown device {name!r}; allowed: auto, cpu, cuda, cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not supported; allowed: auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device {name!r} is not on this machine ({torch.cuda.device_count()} CUDA devices); use cpu")
+    return device
+
+
+def set_threads(count: int) -> None:
+    """Use `count` CPU threads for tensor operations; 1 makes results repeatable to the byte."""
+    if count < 1:
+        raise UsageError(f"threads must be at least 1, not {count}")
+    torch.set_num_threads(count)
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """A 63-bit seed that depends on `seed` and on every name, so that streams never share draws.
+
+    Being a function of its arguments alone, it makes a resumed run draw what the unbroken run would have drawn.
+    """
+    text = "/".join([str(seed), *map(str, names)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def numpy_rng(seed: int, *names: str | int) -> np.random.Generator:
+    """A NumPy generator for the stream called `names` of `seed`."""
+    return np.random.default_rng(derive_seed(seed, *names))
+
+
+def torch_rng(seed: int, *names: str | int) -> torch.Generator:
+    """A CPU torch generator for the stream called `names` of `seed`."""
+    return torch.Generator().manual_seed(derive_seed(seed, *names))
+
+
+def keep_large_buffers() -> bool:
+    """Tell glibc to keep freed large buffers instead of returning them to the system page by page.
+
+    Fresh pages for every large result cost more than the arithmetic in it. Returns whether anything was
+    set; `ALIGNREC_NO_MALLOPT=1` opts out. Harmless where glibc is not the C library.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get("ALIGNREC_NO_MALLOPT"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    m_trim_threshold, m_mmap_threshold = -1, -3
+    return bool(mallopt(m_mmap_threshold, 1 << 30) and mallopt(m_trim_threshold, 1 << 30))

@@ -1,0 +1,1 @@
+"""*Datasets, models, seeds → runs and comparisons.*"""

@@ -1,0 +1,39 @@
+"""Fixtures all tests share. One thread: results repeat to the byte and two workers do not fight."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDENS = Path(__file__).resolve().parent / "goldens"
+SHARED = Path(os.environ.get("ALIGNREC_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def goldens() -> Path:
+    """Numbers computed with the papers' authors' code on a tiny dataset."""
+    return GOLDENS
+
+
+@pytest.fixture(scope="session")
+def research_data() -> Path:
+    """Real datasets for development; not part of the project."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"research data not found at {folder}")
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))

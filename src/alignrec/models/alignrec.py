@@ -1,0 +1,145 @@
+"""AlignRec: alignment of content with ids and of users with items (Liu et al., CIKM 2024).
+
+With F the unified item features, E = [E_u; E_i] id embeddings, Â and R̂ the normalised interaction graph and
+its user-item block, S the normalised item-item graph of the k most similar items by initial features:
+
+    G     = σ(W₂ (W₁ F + b₁) + b₂)                    gate
+    h_mm^i = S^l (E_i ⊙ G),  h_mm^u = R̂ h_mm^i        content view      (Eqs. 4-6)
+    H_id  = (E + ÂE + … + Â^L E) / (L + 1)            behaviour view
+    h     = H_id + h_mm                               what is scored    (Eq. 7)
+
+    L = BPR(h) + l2_weight · ½ Σ‖h‖² / B
+      + cca_weight · [NCE(h_mm^i, h_id^i) + NCE(h_mm^u, h_id^u)]        (Eq. 10)
+      + uia_weight · (1 − mean cos(h^u, h^i))                           (Eq. 12)
+      + reg_weight · ‖Z Zᵀ − sg C(F)‖_F / B,  Z = h_mm^i of the batch   (Eq. 11)
+
+Where the paper and the authors' code differ, the default is the form that gave the published numbers: dot
+products in the regulariser, trainable features, an L2 term. The paper's forms are settings.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from alignrec.graphs import knn_operator, normalized_adjacency, normalized_interactions
+from alignrec.losses import bpr_loss, cosine_alignment, info_nce_rows, similarity_regularizer, squared_norm
+from alignrec.models.base import Backbone, xavier_uniform_table
+from alignrec.ops import matmul, propagate_mean, spmm
+from alignrec.settings import Settings
+from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
+
+__all__ = ["AlignRec", "AlignRecConfig", "unified_features"]
+
+
+class AlignRecConfig(Settings):
+    """Settings of AlignRec; α, β and λ of the paper are `cca_weight`, `uia_weight` and `reg_weight`."""
+
+    embedding_size: int = Field(64, ge=1)
+    """Length of a user's and an item's vector."""
+    n_layers: int = Field(2, ge=0)
+    """Propagation steps L of the behaviour view."""
+    n_content_layers: int = Field(1, ge=0)
+    """Propagation steps l over the item-item graph."""
+    n_neighbors: int = Field(10, ge=1)
+    """Items kept per item in the item-item graph, the item itself among them (K' of the paper)."""
+    cca_weight: float = Field(0.01, ge=0)
+    """α: alignment of the content view with the behaviour view; 0 leaves it out."""
+    uia_weight: float = Field(0.1, ge=0)
+    """β: alignment of users with the items they took; 0 leaves it out."""
+    reg_weight: float = Field(0.1, ge=0)
+    """λ: the content view keeps the similarities of the features; 0 leaves it out."""
+    temperature: float = Field(0.2, gt=0)
+    """τ of the contrastive alignment."""
+    l2_weight: float = Field(1e-4, ge=0)
+    """Weight of ½ Σ‖h‖² / B over the batch's scored rows (in the authors' code, not in the paper)."""
+    l2_batch_size: int | None = Field(None, ge=1)
+    """B of that term; by default the rows in the batch, the authors' code takes the configured batch size."""
+    reg_form: Literal["dot", "cosine"] = "dot"
+    """`dot` compares dot products of the content view with feature cosines (authors' code); `cosine` is the paper's."""
+    trainable_features: bool = True
+    """Whether features are fine-tuned, as in the published numbers; the item-item graph stays as it was built."""
+    alias_reg_target: bool = False
+    """Whether the regulariser's target follows the fine-tuned features (authors' code) or stays fixed (paper)."""
+
+
+class AlignRec(Backbone[AlignRecConfig]):
+    """Aggregator and Fuser of AlignRec; several modalities are joined into one unified table."""
+
+    Config = AlignRecConfig
+    training_defaults: ClassVar[Mapping[str, Any]] = {"lr_decay": 0.96, "patience": 30}
+    needs_features = True
+
+    def __init__(self, config: AlignRecConfig, data: TrainData, rng: torch.Generator) -> None:
+        super().__init__(config, data)
+        size = config.embedding_size
+        users = xavier_uniform_table(self.n_users, size, rng)
+        items = xavier_uniform_table(self.n_items, size, rng)
+        self.embedding = nn.Parameter(torch.cat([users, items]))  # (U + I, d)
+        unified = unified_features(data)
+        features = torch.from_numpy(unified).clone()  # (I, D)
+        self.features = nn.Parameter(features, requires_grad=config.trainable_features)
+        self.register_buffer("initial_features", features.clone(), persistent=False)
+        self.initial_features: Tensor
+        self.project = _linear(features.shape[1], size, rng)
+        self.gate = _linear(size, size, rng)
+        self.adjacency = normalized_adjacency(data.interactions)
+        self.interactions = normalized_interactions(data.interactions)
+        self.neighbors = knn_operator(unified, config.n_neighbors)
+
+    def represent(self) -> Representations:
+        """Both views over all nodes, and their sum."""
+        behaviour = self.split(propagate_mean(self.adjacency, self.embedding, self.config.n_layers))
+        hidden = matmul(self.features, self.project.weight.t()) + self.project.bias  # (I, d)
+        items = self.embedding[self.n_users :] * torch.sigmoid(self.gate(hidden))
+        for _ in range(self.config.n_content_layers):
+            items = spmm(self.neighbors, items)
+        content = Embeddings(spmm(self.interactions, items), items)
+        final = Embeddings(behaviour.users + content.users, behaviour.items + content.items)
+        return Representations(final, {"unified": hidden}, {"behaviour": behaviour, "content": content})
+
+    def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
+        """`bpr`, `l2`, and those of `cca`, `uia`, `reg` whose weight is not zero."""
+        config, content, behaviour = self.config, reps.views["content"], reps.views["behaviour"]
+        users = reps.final.users.index_select(0, batch.users)  # (B, d)
+        items = reps.final.items.index_select(0, torch.cat([batch.positives, batch.negatives]))
+        positives, negatives = items.chunk(2)
+        rows = config.l2_batch_size or len(batch)
+        terms = {
+            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1)),
+            "l2": config.l2_weight * squared_norm(users, positives, negatives, batch_size=rows),
+        }
+        if config.cca_weight:
+            by_item = info_nce_rows(content.items, behaviour.items, batch.positives, config.temperature)
+            by_user = info_nce_rows(content.users, behaviour.users, batch.users, config.temperature)
+            terms["cca"] = config.cca_weight * (by_item + by_user)
+        if config.uia_weight:
+            terms["uia"] = config.uia_weight * cosine_alignment(users, positives)
+        if config.reg_weight:
+            source = self.features.detach() if config.alias_reg_target else self.initial_features
+            targets = source.index_select(0, batch.positives)  # (B, D)
+            rows_mm = content.items.index_select(0, batch.positives)  # (B, d)
+            terms["reg"] = config.reg_weight * similarity_regularizer(rows_mm, targets, form=config.reg_form)
+        return terms
+
+
+def unified_features(data: TrainData) -> FloatMatrix:
+    """One feature table (I, D): the only one given, as it is, or all joined with rows of each scaled to length 1."""
+    tables = list(data.features.values())
+    if len(tables) == 1:
+        return tables[0]
+    blocks = [table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12) for table in tables]
+    return np.concatenate(blocks, axis=1).astype(np.float32)
+
+
+def _linear(inputs: int, outputs: int, rng: torch.Generator) -> nn.Linear:
+    """A linear layer with torch's default initialisation, drawn from `rng`."""
+    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # no draws from the global generator
+    bound = inputs**-0.5
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=rng)
+        layer.bias.uniform_(-bound, bound, generator=rng)
+    return layer

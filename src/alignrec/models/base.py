@@ -1,0 +1,64 @@
+"""What every backbone is: settings, parameters, one forward pass to `Representations`, named loss terms."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from alignrec.errors import SettingsError
+from alignrec.settings import Settings
+from alignrec.types import Batch, Embeddings, Representations, TrainData
+
+__all__ = ["Backbone", "xavier_normal_table", "xavier_uniform_table"]
+
+C = TypeVar("C", bound=Settings)
+
+
+class Backbone(nn.Module, Generic[C]):
+    """A recommender whose score is a dot product of user and item embeddings.
+
+    A backbone takes tensors and arrays, never files, devices or dictionaries of options. Its graphs are
+    non-persistent buffers: derived from `data`, they move with the model but are not saved with it.
+    """
+
+    Config: ClassVar[type[Settings]]
+    training_defaults: ClassVar[Mapping[str, Any]] = {}  # Any: values of training settings this model wants
+    needs_features: ClassVar[bool] = False
+
+    config: C
+
+    def __init__(self, config: C, data: TrainData) -> None:
+        super().__init__()
+        if self.needs_features and not data.features:
+            raise SettingsError(
+                f"model {type(self).__name__} needs item features and none are given; add --features NAME"
+            )
+        self.config = config
+        self.n_users, self.n_items = data.n_users, data.n_items
+
+    def start_epoch(self, rng: torch.Generator) -> None:
+        """Do what an epoch begins with (drop edges, recluster), drawing only from `rng`. Default: nothing."""
+
+    def represent(self) -> Representations:
+        """One forward pass over all users and items."""
+        raise NotImplementedError
+
+    def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar terms, already weighted: their sum is the model's loss on `batch`."""
+        raise NotImplementedError
+
+    def split(self, nodes: Tensor) -> Embeddings:
+        """Cut a table over all nodes (U + I, d) into users and items; the backward pass is one concatenation."""
+        users, items = torch.split(nodes, [self.n_users, self.n_items])
+        return Embeddings(users, items)
+
+
+def xavier_uniform_table(rows: int, size: int, rng: torch.Generator) -> Tensor:
+    """A table (rows, size), uniform within ±sqrt(6 / (rows + size)) (Glorot and Bengio, 2010)."""
+    return nn.init.xavier_uniform_(torch.empty(rows, size), generator=rng)
+
+
+def xavier_normal_table(rows: int, size: int, rng: torch.Generator) -> Tensor:
+    """A table (rows, size), normal with variance 2 / (rows + size) (Glorot and Bengio, 2010)."""
+    return nn.init.xavier_normal_(torch.empty(rows, size), generator=rng)

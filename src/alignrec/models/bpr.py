@@ -1,0 +1,50 @@
+"""BPR: matrix factorisation trained on pairs (Rendle et al., UAI 2009), in the form of the field's toolbox.
+
+score(u, i) = e_u · e_i ;  L = −mean log(1e-10 + σ(s_ui − s_uj)) + reg_weight · (‖e_u‖ + ‖e_i‖ + ‖e_j‖) / B
+"""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from alignrec.losses import bpr_loss, embedding_norm
+from alignrec.models.base import Backbone, xavier_normal_table
+from alignrec.settings import Settings
+from alignrec.types import Batch, Embeddings, Representations, TrainData
+
+__all__ = ["BPR", "BPRConfig"]
+
+
+class BPRConfig(Settings):
+    """Settings of BPR."""
+
+    embedding_size: int = Field(64, ge=1)
+    """Length of a user's and an item's vector."""
+    reg_weight: float = Field(0.1, ge=0)
+    """Weight of the norm (not squared) of the batch's embeddings."""
+
+
+class BPR(Backbone[BPRConfig]):
+    """Matrix factorisation; knows ids only."""
+
+    Config = BPRConfig
+
+    def __init__(self, config: BPRConfig, data: TrainData, rng: torch.Generator) -> None:
+        super().__init__(config, data)
+        self.user_embedding = nn.Parameter(xavier_normal_table(self.n_users, config.embedding_size, rng))
+        self.item_embedding = nn.Parameter(xavier_normal_table(self.n_items, config.embedding_size, rng))
+
+    def represent(self) -> Representations:
+        """The tables themselves."""
+        final = Embeddings(self.user_embedding, self.item_embedding)
+        return Representations(final, views={"behaviour": final})
+
+    def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
+        """`bpr` and `norm`."""
+        users = reps.final.users.index_select(0, batch.users)  # (B, d)
+        items = reps.final.items.index_select(0, torch.cat([batch.positives, batch.negatives]))
+        positives, negatives = items.chunk(2)  # (B, d) each
+        return {
+            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1), epsilon=1e-10),
+            "norm": self.config.reg_weight * embedding_norm(users, positives, negatives),
+        }

@@ -1,0 +1,60 @@
+"""LightGCN: the mean of id embeddings propagated over the interaction graph (He et al., SIGIR 2020).
+
+H = (E + ÂE + … + Â^L E) / (L + 1),  Â = D^{-1/2} A D^{-1/2} ;  score(u, i) = h_u · h_i
+L = −mean log(1e-10 + σ(s_ui − s_uj)) + reg_weight · (‖e_u‖ + ‖e_i‖ + ‖e_j‖) / B  on the unpropagated rows e.
+"""
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from alignrec.graphs import normalized_adjacency
+from alignrec.losses import bpr_loss, embedding_norm
+from alignrec.models.base import Backbone, xavier_uniform_table
+from alignrec.ops import propagate_mean
+from alignrec.settings import Settings
+from alignrec.types import Batch, Representations, TrainData
+
+__all__ = ["LightGCN", "LightGCNConfig"]
+
+
+class LightGCNConfig(Settings):
+    """Settings of LightGCN."""
+
+    embedding_size: int = Field(64, ge=1)
+    """Length of a user's and an item's vector."""
+    n_layers: int = Field(2, ge=0)
+    """Number L of propagation steps."""
+    reg_weight: float = Field(1e-3, ge=0)
+    """Weight of the norm (not squared) of the batch's unpropagated embeddings."""
+
+
+class LightGCN(Backbone[LightGCNConfig]):
+    """Linear propagation over the user-item graph; knows ids only."""
+
+    Config = LightGCNConfig
+
+    def __init__(self, config: LightGCNConfig, data: TrainData, rng: torch.Generator) -> None:
+        super().__init__(config, data)
+        users = xavier_uniform_table(self.n_users, config.embedding_size, rng)
+        items = xavier_uniform_table(self.n_items, config.embedding_size, rng)
+        self.embedding = nn.Parameter(
+            torch.cat([users, items])
+        )  # (U + I, d): one table, so that propagation needs no copy
+        self.adjacency = normalized_adjacency(data.interactions)
+
+    def represent(self) -> Representations:
+        """One propagation over all nodes."""
+        final = self.split(propagate_mean(self.adjacency, self.embedding, self.config.n_layers))
+        return Representations(final, views={"behaviour": final})
+
+    def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
+        """`bpr` on propagated rows and `norm` of unpropagated ones."""
+        items = torch.cat([batch.positives, batch.negatives])
+        users = reps.final.users.index_select(0, batch.users)  # (B, d)
+        positives, negatives = reps.final.items.index_select(0, items).chunk(2)
+        ego = self.embedding.index_select(0, torch.cat([batch.users, items + self.n_users])).chunk(3)
+        return {
+            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1), epsilon=1e-10),
+            "norm": self.config.reg_weight * embedding_norm(*ego),
+        }

@@ -1,0 +1,46 @@
+"""Backbones by name: one table, one function that makes a backbone from settings and training data."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from alignrec.errors import SettingsError
+from alignrec.models.alignrec import AlignRec
+from alignrec.models.base import Backbone
+from alignrec.models.bpr import BPR
+from alignrec.models.lightgcn import LightGCN
+from alignrec.types import TrainData
+
+__all__ = ["MODELS", "create_model", "model_class"]
+
+# Any: a backbone of any settings class
+MODELS: Mapping[str, type[Backbone[Any]]] = {"bpr": BPR, "lightgcn": LightGCN, "alignrec": AlignRec}
+
+
+def model_class(name: str) -> type[Backbone[Any]]:
+    """The backbone called `name` (case does not matter).
+
+    Raises:
+        SettingsError: no such model.
+    """
+    key = name.lower()
+    if key not in MODELS:
+        near = difflib.get_close_matches(key, MODELS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise SettingsError(f"unknown model {name!r}; {hint}allowed: {', '.join(MODELS)}")
+    return MODELS[key]
+
+
+def create_model(
+    name: str, data: TrainData, rng: torch.Generator, settings: Mapping[str, Any] | None = None
+) -> Backbone[Any]:
+    """Make the backbone `name` with its initial parameters drawn from `rng`.
+
+    Raises:
+        SettingsError: unknown model or setting, or features that the model needs are missing.
+    """
+    cls = model_class(name)
+    backbone: Backbone[Any] = cls(cls.Config.create(settings, section="model"), data, rng)  # type: ignore[call-arg]
+    return backbone

@@ -1,0 +1,180 @@
+"""The one training loop: epochs of steps, named losses, validation, early stopping, checkpoints.
+
+It knows neither models nor encoders: an objective maps a batch to named loss terms, a source gives the batches
+of an epoch, a callable validates. Everything random is derived from (seed, epoch).
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from alignrec.errors import TrainingError
+from alignrec.progress import Reporter, progress_bar
+from alignrec.runtime import derive_seed
+from alignrec.settings import Settings
+from alignrec.training.early_stopping import EarlyStopping
+from alignrec.training.interrupt import stop_on_interrupt
+from alignrec.training.journal import Journal, RunFiles, copy_weights
+from alignrec.training.schedule import Schedule
+
+__all__ = ["BatchSource", "FitResult", "Job", "LoopSettings", "run_loop"]
+
+Validate = Callable[[], Mapping[str, float]]
+
+
+class LoopSettings(Settings):
+    """Settings that every training run has, whatever is trained."""
+
+    epochs: int = Field(1000, ge=1)
+    """Most epochs to train; early stopping usually ends a run before."""
+    patience: int = Field(20, ge=0)
+    """Validations without improvement that are still waited for."""
+    validate_every: int = Field(1, ge=1)
+    """Epochs between validations."""
+    metric: str = "recall@20"
+    """The validation metric that selects the best epoch."""
+    weight_decay: float = Field(0.0, ge=0)
+    """L2 penalty inside Adam."""
+    checkpoint_seconds: float = Field(30.0, ge=0)
+    """Least time between two checkpoints on disk; it does not change any result."""
+
+
+class BatchSource(Protocol):
+    """Gives the batches of an epoch; the same epoch number gives the same batches."""
+
+    def steps(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, epoch: int) -> Iterable[Any]:  # Any: whatever the objective takes
+        """The batches of epoch number `epoch` (1 first)."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How training ended; the objective then holds the weights of the best epoch."""
+
+    status: str  # "patience", "epochs" or "interrupted"
+    epochs: int
+    best_epoch: int
+    best_value: float
+    history: list[dict[str, Any]] = field(default_factory=list)  # Any: the lines of metrics.jsonl
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained, and how."""
+
+    objective: nn.Module
+    """Maps a batch to a dict of named scalar loss terms; their sum is minimised."""
+    source: BatchSource
+    optimizer: torch.optim.Optimizer
+    """Steps the objective's parameters; its learning rates are scaled by `schedule`."""
+    schedule: Schedule
+    validate: Validate
+    """Metrics of the present weights."""
+    start_epoch: Callable[[int], None] = lambda _epoch: None
+    """Called with the epoch number before its first batch."""
+
+
+def run_loop(
+    job: Job, settings: LoopSettings, *, seed: int, files: RunFiles | None = None, label: str = "training"
+) -> FitResult:
+    """Train until patience or epochs run out, and leave the best epoch's weights in the objective.
+
+    Args:
+        job: see `Job`.
+        settings: see `LoopSettings`.
+        seed: dropout and the like draw from (seed, epoch).
+        files: where to log and checkpoint; if a checkpoint is there, training goes on from it.
+        label: shown beside the progress bar.
+
+    Raises:
+        TrainingError: a loss term or the validation metric is not finite, or the metric is missing.
+    """
+    rates = [float(group["lr"]) for group in job.optimizer.param_groups]
+    journal = Journal(files, job.objective, job.optimizer, settings.checkpoint_seconds)
+    state = journal.resume(settings.patience)
+    status = "epochs"
+    with stop_on_interrupt() as request, progress_bar(label, settings.epochs, state.epoch) as bar:
+        while state.epoch < settings.epochs and not state.stopping.stop:
+            state.epoch += 1
+            began = time.perf_counter()
+            for group, rate in zip(job.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * job.schedule(state.epoch - 1)
+            line: dict[str, Any] = {"epoch": state.epoch, "lr": rates[0] * job.schedule(state.epoch - 1)}
+            line["loss"] = _train_epoch(job, state.epoch, seed)
+            trained = time.perf_counter()
+            if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
+                line["valid"] = _validated(job.validate(), settings.metric, state.epoch)
+                if state.stopping.update(line["valid"][settings.metric], state.epoch):
+                    state.best_weights = copy_weights(job.objective)
+            state.history.append(line)
+            _report(bar, line, state.stopping, settings.metric)
+            done = state.stopping.stop or state.epoch == settings.epochs
+            journal.write(state, (began, trained), force=done or request.asked)
+            if request.asked and not done:
+                status = "interrupted"
+                break
+    if state.stopping.stop:
+        status = "patience"
+    if state.best_weights:
+        job.objective.load_state_dict(state.best_weights)
+    return FitResult(status, state.epoch, state.stopping.best_epoch, state.stopping.best, state.history)
+
+
+def _train_epoch(job: Job, epoch: int, seed: int) -> dict[str, float]:
+    """One epoch of steps; the mean of every loss term over the steps."""
+    totals: dict[str, Tensor] = {}
+    steps = 0
+    with torch.random.fork_rng(devices=_cuda_devices(job.objective)):
+        torch.manual_seed(derive_seed(seed, "epoch", epoch))
+        job.start_epoch(epoch)
+        job.objective.train()
+        for batch in job.source.epoch(epoch):
+            terms: dict[str, Tensor] = job.objective(batch)
+            values = torch.stack(list(terms.values()))
+            if not bool(torch.isfinite(values).all()):
+                _raise_not_finite(terms, epoch, steps + 1)
+            job.optimizer.zero_grad(set_to_none=True)
+            values.sum().backward()  # type: ignore[no-untyped-call]
+            job.optimizer.step()
+            steps += 1
+            for name, value in zip(terms, values.detach().double().unbind(), strict=True):
+                totals[name] = totals[name] + value if name in totals else value
+    means = {name: float(total) / max(steps, 1) for name, total in totals.items()}
+    return {**means, "total": sum(means.values())}
+
+
+def _raise_not_finite(terms: Mapping[str, Tensor], epoch: int, step: int) -> None:
+    bad = [name for name, term in terms.items() if not math.isfinite(float(term.detach()))]
+    raise TrainingError(
+        f"loss term {', '.join(bad)} is not finite in epoch {epoch}, step {step}; "
+        "lower training.lr or the term's weight"
+    )
+
+
+def _validated(metrics: Mapping[str, float], metric: str, epoch: int) -> dict[str, float]:
+    if metric not in metrics:
+        raise TrainingError(f"validation gives no {metric!r}; training.metric can be: {', '.join(metrics)}")
+    if not math.isfinite(metrics[metric]):
+        raise TrainingError(
+            f"validation {metric} is {metrics[metric]} in epoch {epoch}; is the validation split empty?"
+        )
+    return dict(metrics)
+
+
+def _report(bar: Reporter, line: Mapping[str, Any], stopping: EarlyStopping, metric: str) -> None:
+    losses = " ".join(f"{name} {value:.4f}" for name, value in line["loss"].items())
+    valid = f"{metric} {line['valid'][metric]:.4f} " if "valid" in line else ""
+    bar.advance(text=f"{losses} | {valid}best {stopping.best:.4f} @ {stopping.best_epoch}")
+
+
+def _cuda_devices(objective: nn.Module) -> list[int]:
+    device = next(objective.parameters()).device
+    return [device.index or 0] if device.type == "cuda" else []

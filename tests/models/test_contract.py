@@ -1,0 +1,125 @@
+"""What every backbone must do, whatever it models."""
+
+from itertools import count
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from checkerboard import checkerboard
+from scipy import sparse
+
+from alignrec.models import MODELS, Backbone, create_model
+from alignrec.ranking import top_k
+from alignrec.training import Objective, TrainingSettings, embed, fit
+from alignrec.types import Batch, TrainData
+
+
+@pytest.fixture(params=sorted(MODELS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def data() -> TrainData:
+    """Twelve users and nine items; the last item has no interaction, the last user only one."""
+    rng = np.random.default_rng(1)
+    matrix = (rng.random((12, 9)) < 0.4).astype(np.float32)
+    matrix[:, 8] = 0
+    matrix[11] = 0
+    matrix[:, 0] = 1
+    return TrainData(sparse.csr_array(matrix), {"content": rng.normal(size=(9, 5)).astype(np.float32)})
+
+
+def batch_of(data: TrainData) -> Batch:
+    coo = data.interactions.tocoo()
+    users, positives = torch.from_numpy(coo.row).long(), torch.from_numpy(coo.col).long()
+    return Batch(users, positives, (positives + 1) % data.n_items)
+
+
+def make(name: str, data: TrainData, seed: int = 0, **settings: Any) -> Backbone[Any]:
+    if name == "alignrec":
+        settings.setdefault("n_neighbors", 3)
+    return create_model(name, data, torch.Generator().manual_seed(seed), {"embedding_size": 8, **settings})
+
+
+def test_losses_are_finite_named_scalars(name: str, data: TrainData) -> None:
+    backbone = make(name, data)
+    terms = backbone.losses(backbone.represent(), batch_of(data))
+    assert "bpr" in terms
+    assert all(term.shape == () and bool(torch.isfinite(term)) for term in terms.values())
+
+
+def test_every_parameter_gets_a_gradient(name: str, data: TrainData) -> None:
+    backbone = make(name, data)
+    sum(backbone.losses(backbone.represent(), batch_of(data)).values()).backward()
+    for parameter_name, parameter in backbone.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+def test_representations_cover_all_users_and_items(name: str, data: TrainData) -> None:
+    reps = make(name, data).represent()
+    assert reps.final.users.shape == (12, 8)
+    assert reps.final.items.shape == (9, 8)
+    assert "behaviour" in reps.views
+
+
+def test_an_item_without_interactions_has_a_finite_vector(name: str, data: TrainData) -> None:
+    items = make(name, data).represent().final.items
+    assert bool(torch.isfinite(items[8]).all())
+    assert items[8].abs().sum() > 0
+
+
+def test_the_same_seed_gives_the_same_parameters(name: str, data: TrainData) -> None:
+    first, second, other = make(name, data, 3), make(name, data, 3), make(name, data, 4)
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[key])
+    assert any(not torch.equal(value, other.state_dict()[key]) for key, value in first.state_dict().items())
+
+
+def test_making_a_model_leaves_the_global_generator_alone(name: str, data: TrainData) -> None:
+    before = torch.random.get_rng_state()
+    make(name, data)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_saved_and_loaded_weights_rank_alike(name: str, data: TrainData) -> None:
+    trained, fresh = make(name, data, 5), make(name, data, 6)
+    fresh.load_state_dict(trained.state_dict())
+    ours, theirs = (top_k(r.users, r.items, 5) for r in (m.represent().final.detach() for m in (trained, fresh)))
+    assert torch.equal(ours.items, theirs.items)
+    assert torch.equal(ours.scores, theirs.scores)
+
+
+def test_moves_to_float64_as_a_whole(name: str, data: TrainData) -> None:
+    backbone = make(name, data).double()
+    reps = backbone.represent()
+    assert reps.final.users.dtype is torch.float64
+    assert backbone.losses(reps, batch_of(data))["bpr"].dtype is torch.float64
+
+
+@pytest.mark.gpu
+def test_trains_on_cuda_as_on_the_cpu(name: str, data: TrainData) -> None:
+    results = []
+    for device in ("cpu", "cuda"):
+        backbone = make(name, data).to(device)
+        terms = backbone.losses(backbone.represent(), batch_of(data).to(torch.device(device)))
+        results.append(torch.stack(list(terms.values())).cpu())
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
+
+
+def test_settings_survive_a_round_trip(name: str, data: TrainData) -> None:
+    config = make(name, data).config
+    assert type(config)(**config.model_dump()) == config
+
+
+def test_learns_the_withheld_item_of_the_checkerboard(name: str) -> None:
+    data, withheld = checkerboard()
+    objective = Objective(make(name, data))
+    settings = TrainingSettings(epochs=60, batch_size=128, lr=0.02)
+    epochs = count(1)  # every epoch counts as better than the last, so that the last weights are kept
+    fit(objective, data, settings, lambda _embeddings: {"recall@20": float(next(epochs))}, seed=0)
+    final = embed(objective)
+    ranking = top_k(final.users, final.items, 1, exclude=data.interactions)
+    assert ranking.items[:, 0].tolist() == withheld.tolist()

@@ -7,23 +7,43 @@ Modules of commands import nothing heavy at the top: `alignrec --help` must not 
 import sys
 
 import typer
+from typer.core import TyperGroup
 
-from alignrec.cli import data, features
+from alignrec.cli import data, demo, doctor, encode, evaluate, features, probe, recommend, train
 from alignrec.cli.output import print_error
 from alignrec.errors import AlignrecError
 
 __all__ = ["app", "main"]
 
+_ORDER = ("demo", "doctor", "data", "encode", "features", "probe", "train", "evaluate", "recommend", "similar")
+
+
+class _InOrder(TyperGroup):
+    """Lists the commands in the order of the data's way, whichever way they are registered."""
+
+    def list_commands(self, _ctx: object) -> list[str]:
+        return sorted(self.commands, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+
+
 app = typer.Typer(
     name="alignrec",
+    cls=_InOrder,
     help="Multimodal recommendation: from pictures, texts and interactions to recommendations.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
+app.add_typer(encode.app, name="encode")
 app.add_typer(features.app, name="features")
+app.command("probe")(probe.probe)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("recommend")(recommend.recommend)
+app.command("similar")(recommend.similar)
 
 
 def main() -> None:
@@ -33,3 +53,6 @@ def main() -> None:
     except AlignrecError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except OSError as error:  # no permission, disk full: the system's own words, without a traceback
+        print_error(error)
+        sys.exit(1)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from alignrec.artifacts import hash_arrays, hash_values, read_json, staged_folder, write_json
+from alignrec.data.fingerprint import hash_frame, hash_strings
 from alignrec.errors import ArtifactError, DataError
 from alignrec.features import FeatureTable, list_features, load_features
 from alignrec.types import FloatMatrix, Interactions, TrainData
@@ -52,9 +53,8 @@ class Vocabulary:
         try:
             return self._index[key]
         except KeyError:
-            raise DataError(
-                f"unknown {self.kind} {key!r}; there are {len(self.ids)}, such as {self.ids[0]!r}"
-            ) from None
+            some = ", ".join(repr(known) for known in self.ids[:3]) or "none"
+            raise DataError(f"unknown {self.kind} {key!r}; there are {len(self.ids)}, such as {some}") from None
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,13 @@ class Dataset:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of interactions, ids and catalogue: two datasets with one hash are the same."""
-        ids = hash_values({"users": self.users.ids, "items": self.items.ids})
-        catalogue = hash_values({"rows": self.catalogue.rows()})
+        """SHA-256 of interactions, their times, ids and catalogue: two datasets with one hash are the same."""
+        stamps = () if self.log.timestamps is None else (self.log.timestamps,)
         return hash_values(
             {
-                "log": hash_arrays(self.log.users, self.log.items, self.log.splits),
-                "ids": ids,
-                "items": catalogue,
+                "log": hash_arrays(self.log.users, self.log.items, self.log.splits, *stamps),
+                "users": hash_strings(self.users.ids),
+                "items": hash_frame(self.catalogue),
             }
         )
 
@@ -187,7 +186,7 @@ class Dataset:
         """Read a dataset folder.
 
         Raises:
-            ArtifactError: a file is missing or damaged, or the folder is of an unknown format.
+            ArtifactError: a file is missing, damaged or changed, or the folder is of an unknown format.
         """
         folder = Path(path)
         if not folder.is_dir():
@@ -199,11 +198,12 @@ class Dataset:
             raise ArtifactError(
                 f"{folder} has dataset format {about.get('format')!r}, this version reads {FORMAT}; import it again"
             )
-        log = _read_frame(folder / "interactions.parquet")
-        users, items = _read_frame(folder / "users.parquet"), _read_frame(folder / "items.parquet")
+        log = _read_frame(folder / "interactions.parquet", ("user", "item", "split"))
+        users = _read_frame(folder / "users.parquet", ("user_id",))
+        items = _read_frame(folder / "items.parquet", ("item_id",))
         timestamps = log["timestamp"].to_numpy().astype(np.int64) if "timestamp" in log.columns else None
-        return cls(
-            name=str(about["name"]),
+        dataset = cls(
+            name=str(about.get("name", folder.name)),
             users=Vocabulary(tuple(users["user_id"].to_list()), "user"),
             items=Vocabulary(tuple(items["item_id"].to_list()), "item"),
             log=InteractionLog(
@@ -216,12 +216,19 @@ class Dataset:
             about=about.get("about", {}),
             path=folder,
         )
+        if dataset.content_hash != about.get("hash"):
+            raise ArtifactError(f"the files in {folder} do not match its dataset.json; import the dataset again")
+        return dataset
 
 
-def _read_frame(path: Path) -> pl.DataFrame:
+def _read_frame(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        frame = pl.read_parquet(path)
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; import the dataset again") from None
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise ArtifactError(f"{path} is not readable ({error}); import the dataset again") from None
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise ArtifactError(f"{path} has no column {missing[0]!r}; import the dataset again")
+    return frame

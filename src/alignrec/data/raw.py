@@ -1,4 +1,4 @@
-"""What a source hands over, whatever its format: interactions and items under the user's own ids, and what was skipped."""
+"""What a source of any format hands over: interactions and items under the user's own ids, and what was skipped."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,5 +61,7 @@ class RawData:
     source: Mapping[str, Any]  # Any: JSON values: {"kind": ..., "files": {name: sha256}, ...}
     features: tuple[FeatureTable, ...] = ()
     skipped: SkipLog = field(default_factory=SkipLog)
-    # True where the order of user and item ids in the file is their numeric order and must be kept (MMRec)
-    numbered: bool = False
+    # all ids in index order, where the source numbers them itself (MMRec) and its feature rows follow these
+    # numbers; None: numbered by first appearance
+    user_order: tuple[str, ...] | None = None
+    item_order: tuple[str, ...] | None = None

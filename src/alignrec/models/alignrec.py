@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from alignrec.graphs import knn_operator, normalized_adjacency, normalized_interactions
-from alignrec.losses import bpr_loss, cosine_alignment, info_nce_rows, similarity_regularizer, squared_norm
+from alignrec.losses import bpr_loss, cosine_alignment, info_nce_rows, similarity_regularizer_rows, squared_norm
 from alignrec.models.base import Backbone, xavier_uniform_table
 from alignrec.ops import matmul, propagate_mean, spmm
 from alignrec.settings import Settings
@@ -120,9 +120,8 @@ class AlignRec(Backbone[AlignRecConfig]):
             terms["uia"] = config.uia_weight * cosine_alignment(users, positives)
         if config.reg_weight:
             source = self.features.detach() if config.alias_reg_target else self.initial_features
-            targets = source.index_select(0, batch.positives)  # (B, D)
-            rows_mm = content.items.index_select(0, batch.positives)  # (B, d)
-            terms["reg"] = config.reg_weight * similarity_regularizer(rows_mm, targets, form=config.reg_form)
+            kept = similarity_regularizer_rows(content.items, source, batch.positives, config.reg_form)
+            terms["reg"] = config.reg_weight * kept
         return terms
 
 

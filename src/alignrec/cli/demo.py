@@ -1,0 +1,154 @@
+"""`alignrec demo`: the whole way on the built-in shop. Each step is one call that other commands make too."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alignrec.cli.output import JsonFlag, print_json
+
+if TYPE_CHECKING:
+    from alignrec.data import Dataset
+    from alignrec.probes import ProbeReport
+    from alignrec.studies import Run, RunReports
+
+__all__ = ["demo"]
+
+FEATURES = ("pixels", "tfidf", "pixels+tfidf")
+CUTOFFS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the shop, the runs and the page.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Decides the shop and everything drawn in training.")] = 0,
+    json: JsonFlag = False,
+) -> None:
+    """Draw a shop, make and judge features, train and evaluate two models, recommend, write a page.
+
+    A demo that was stopped goes on where it was when it is started again.
+    """
+    from rich.console import Console
+
+    from alignrec.probes import probe  # heavy
+    from alignrec.studies import evaluate
+
+    console = Console(stderr=json)
+    dataset = _shop(out / "shop", seed)
+    console.print(f"[bold]1. The shop[/]: {dataset.n_users} users, {dataset.n_items} items in {out / 'shop'}")
+    _features(dataset, seed)
+    probes = probe(dataset, list(FEATURES))
+    console.print("\n[bold]2. Are the features any good?[/] Judged before anything is trained:")
+    for table in probes.tables():
+        console.print(table)
+    console.print("\n[bold]3. Training[/] LightGCN (knows ids only) and AlignRec (ids, pictures and texts)")
+    runs = {name: _train(dataset, name, out, seed) for name in ("lightgcn", "alignrec")}
+    reports = {name: evaluate(run) for name, run in runs.items()}
+    rows = _rows(reports)
+    console.print(_metric_table(rows))
+    user = _show_user(console, dataset, runs["alignrec"])
+    page = out / "index.html"
+    _write_page(page, dataset, probes, rows, runs, user)
+    console.print(f"\nThe page with the pictures: {page}")
+    if json:
+        print_json({"probes": probes.as_dict(), "test": rows, "user": user, "page": str(page)})
+
+
+def _shop(path: Path, seed: int) -> "Dataset":
+    from alignrec.data import Dataset, draw_shop
+
+    if path.is_dir():
+        return Dataset.load(path)
+    return draw_shop(path, seed=seed)
+
+
+def _features(dataset: "Dataset", seed: int) -> None:
+    from alignrec.encoders import extract_builtin
+    from alignrec.features import save_features
+
+    assert dataset.path is not None  # noqa: S101  (loaded from disk just before)
+    for name in ("pixels", "tfidf"):
+        if name not in dataset.feature_names:
+            save_features(dataset.path / "features", extract_builtin(name, dataset, seed=seed))
+
+
+def _train(dataset: "Dataset", model: str, out: Path, seed: int) -> "Run":
+    from alignrec.studies import train
+
+    features = ["pixels+tfidf"] if model == "alignrec" else []
+    return train(dataset, model=model, features=features, out=out / model, seed=seed, resume=True, device="cpu")
+
+
+def _rows(reports: "dict[str, RunReports]") -> dict[str, dict[str, float]]:
+    """Test metrics by model, popularity first."""
+    first = next(iter(reports.values()))
+    by_model = {"popularity": first.popularity, **{name: report.model for name, report in reports.items()}}
+    return {name: {metric: splits["test"].means[metric] for metric in CUTOFFS} for name, splits in by_model.items()}
+
+
+def _metric_table(rows: dict[str, dict[str, float]]) -> object:
+    from rich.table import Table
+
+    table = Table("model", *CUTOFFS, title="Test split, opened once", title_justify="left")
+    for name, row in rows.items():
+        table.add_row(name, *(f"{value:.4f}" for value in row.values()))
+    return table
+
+
+def _show_user(console: object, dataset: "Dataset", run: "Run") -> str:
+    """Print the history and top 5 of the user with the longest history of at most 8; returns the user's id."""
+    import numpy as np
+    from rich.console import Console
+
+    from alignrec.serving import Recommender
+
+    assert isinstance(console, Console)  # noqa: S101
+    degrees = np.diff(dataset.split("train").indptr)
+    user = dataset.users.ids[int(np.argmax(np.where(degrees <= 8, degrees, 0)))]
+    recommender = Recommender.load(run.path)
+    console.print(f"\n[bold]4. User {user}[/] bought")
+    for title in recommender.history(user)["title"]:
+        console.print(f"   {title}")
+    console.print("and AlignRec recommends")
+    for row in recommender.recommend([user], 5).iter_rows(named=True):
+        console.print(f"   {row['rank']}. {row['title']}  ({row['score']:.3f})")
+    return user
+
+
+def _write_page(
+    page: Path,
+    dataset: "Dataset",
+    probes: "ProbeReport",
+    rows: dict[str, dict[str, float]],
+    runs: "dict[str, Run]",
+    user: str,
+) -> None:
+    from alignrec.serving import Recommender
+    from alignrec.serving.page import MetricTable, Shelf, write_page
+
+    recommenders = {name: Recommender.load(run.path) for name, run in runs.items()}
+    anyone = recommenders["alignrec"]
+    held_out = frozenset(
+        item for split in ("valid", "test") for item in anyone.history(user, split=split)["item_id"].to_list()
+    )
+    zero_shot = {r.features: {f"R@{k}": r.recall(k) for k in r.ks} for r in probes.results if r.protocol == "zero-shot"}
+    shelves = [
+        Shelf(
+            f"{name} recommends",
+            "The ten best items outside the training purchases; marked is what the user really bought next.",
+            recommender.recommend([user], 10, exclude="train"),
+            held_out,
+            "bought",
+        )
+        for name, recommender in recommenders.items()
+    ]
+    parts = [
+        Shelf(f"User {user} bought", "The purchases that the models were trained on.", anyone.history(user)),
+        *shelves,
+        MetricTable("Test metrics", "Means over all users with test purchases; higher is better.", rows),
+        MetricTable(
+            "Features before training",
+            "Zero-shot recall: the last purchase of a user, found by the mean feature vector of the others.",
+            zero_shot,
+        ),
+    ]
+    write_page(page, dataset, title="A shop that draws itself, and what to show its users", parts=parts)

@@ -1,0 +1,40 @@
+"""Pictures that lie beside a catalogue: found by the item's id as their file name, or by a path in a column."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from alignrec.errors import DataError
+
+__all__ = ["IMAGE_SUFFIXES", "index_images", "picture_path"]
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # where two pictures have one name, the first of these wins
+
+
+def index_images(folder: Path) -> dict[str, str]:
+    """Absolute path of the picture of each item id, for files `folder`/ID.jpg (or .jpeg, .png, .webp).
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder of images; give the folder that holds ITEM_ID.jpg")
+    home = Path(os.path.abspath(folder))  # noqa: PTH100  (links are kept as the user wrote them)
+    found: dict[str, tuple[int, str]] = {}
+    with os.scandir(home) as entries:
+        for entry in entries:
+            stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122  (a Path for each entry is slow)
+            if suffix.lower() in IMAGE_SUFFIXES:
+                choice = (IMAGE_SUFFIXES.index(suffix.lower()), entry.path)
+                found[stem] = min(choice, found.get(stem, choice))
+    return {stem: path for stem, (_, path) in found.items()}
+
+
+def picture_path(item: str, named: str | None, base: Path, by_id: Mapping[str, str]) -> str | None:
+    """Absolute path of an item's picture: what its row names (relative to `base`), else what `by_id` has.
+
+    An address such as https://... is no file, so the item falls back on `by_id`.
+    """
+    if named is None or "://" in named:
+        return by_id.get(item)
+    return os.path.abspath(base / named)  # noqa: PTH100

@@ -1,0 +1,90 @@
+"""JSON Lines: one JSON object per line; scalars become their text, lists and objects their JSON text."""
+
+import io
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from typing_extensions import override
+
+from alignrec.data.raw import SkipLog
+from alignrec.data.table_files import BLOCK_BYTES, LINE, Irregular, TableFile
+from alignrec.data.text_lines import BYTE_ORDER_MARK, DAMAGE, byte_blocks, read_lines
+from alignrec.errors import DataError
+
+__all__ = ["JsonLinesTable", "json_objects"]
+
+_BLOCK_ROWS = 1 << 16
+_HEAD = 100  # objects whose keys count as the file's columns
+
+
+class JsonLinesTable(TableFile):
+    """A JSON Lines file; `columns` are the keys of its first hundred objects."""
+
+    def __init__(self, path: Path, *, block_bytes: int = BLOCK_BYTES) -> None:
+        self._block_bytes = block_bytes
+        head = itertools.islice(json_objects(path, SkipLog("skip")), _HEAD)
+        keys = dict.fromkeys(key for _, value in head for key in value)
+        if not keys:
+            json_check = next(json_objects(path, SkipLog()), None)  # names the first malformed line, if there is one
+            raise DataError(f"{path} holds no {'keys' if json_check else 'JSON objects'}; give one object per line")
+        super().__init__(path, list(keys))
+
+    @override
+    def blocks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        schema = dict.fromkeys(columns, pl.String)
+        try:
+            for number, block in enumerate(byte_blocks(self.path, self._block_bytes)):
+                text = block.removeprefix(BYTE_ORDER_MARK) if number == 0 else block
+                frame = pl.read_ndjson(io.BytesIO(text), schema=schema)
+                # Polars writes the texts in a list without escaping backslashes
+                if any(frame[name].str.contains(r"^[\[{]").any() for name in columns):
+                    raise Irregular("a value may be a list or an object")
+                yield frame
+        except (pl.exceptions.PolarsError, ValueError, *DAMAGE) as error:
+            raise Irregular(str(error)) from None
+
+    @override
+    def exact_blocks(self, columns: Sequence[str], skipped: SkipLog) -> Iterator[pl.DataFrame]:
+        schema = {LINE: pl.Int64} | dict.fromkeys(columns, pl.String)
+        objects = json_objects(self.path, skipped)
+        while rows := [
+            (line, *[_text(value.get(name)) for name in columns])
+            for line, value in itertools.islice(objects, _BLOCK_ROWS)
+        ]:
+            yield pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def json_objects(path: Path, skipped: SkipLog) -> Iterator[tuple[int, dict[str, Any]]]:  # Any: JSON values
+    """Line number and object of each line; empty lines are no rows.
+
+    Raises:
+        DataError: a line is not one JSON object, unless `skipped` lets such lines go.
+    """
+    for line, text in read_lines(path, skipped):
+        if not text.strip():
+            continue
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            reason = f"not valid JSON ({error})"
+            skipped.bad_row(f"{path} line {line}", reason, "write one JSON object per line")
+            continue
+        if isinstance(value, dict):
+            yield line, value
+            continue
+        reason = f"a JSON {type(value).__name__} where an object is expected"
+        skipped.bad_row(f"{path} line {line}", reason, "write one JSON object per line")
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, list | dict | bool):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)

@@ -1,0 +1,121 @@
+"""What the values of a table's columns mean: ids, numbers, times, splits, texts, categories, of whatever type.
+
+Every converter takes a column and returns one of the same length with null where a value is empty or cannot be read.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import polars as pl
+
+__all__ = ["as_category_lists", "as_ids", "as_numbers", "as_seconds", "as_splits", "as_texts"]
+
+_SPLITS = {"0": 0, "train": 0, "1": 1, "valid": 1, "validation": 1, "val": 1, "2": 2, "test": 2}
+_FIRST_MILLISECONDS = 1e11  # as seconds the year 5138, as milliseconds March 1973
+_TOO_LATE = 1e14  # the year 5138 in milliseconds
+
+
+def as_ids(column: pl.Series) -> pl.Series:
+    """Ids as the user's own strings: text as it is, whole numbers in decimal; blank text is no id."""
+    if column.dtype.is_float():
+        whole = column.cast(pl.Int64, strict=False)
+        column = whole.set(whole.cast(pl.Float64) != column, None)
+    elif column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+        return _nulls(column, pl.String)
+    texts = column.cast(pl.String)
+    return texts.set(texts.str.strip_chars().str.len_bytes() == 0, None)
+
+
+def as_numbers(column: pl.Series) -> pl.Series:
+    """Finite numbers."""
+    if column.dtype.is_numeric():
+        numbers = column.cast(pl.Float64)
+    elif column.dtype == pl.String:
+        numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
+    else:
+        return _nulls(column, pl.Float64)
+    return numbers.set(~numbers.is_finite(), None)
+
+
+def as_seconds(column: pl.Series) -> pl.Series:
+    """Seconds since 1970: from seconds, from milliseconds (numbers of 1e11 and more), or from ISO 8601 text.
+
+    A time without a zone is UTC. Text of digits alone is a number, never a date.
+    """
+    if column.dtype in (pl.Datetime, pl.Date):
+        return column.cast(pl.Datetime("us")).dt.epoch("s") if column.dtype == pl.Date else column.dt.epoch("s")
+    numbers = as_numbers(column)
+    size = numbers.abs()
+    seconds = pl.select(
+        pl.when(size < _FIRST_MILLISECONDS).then(numbers).when(size < _TOO_LATE).then(numbers / 1000)
+    ).to_series()
+    seconds = seconds.floor().cast(pl.Int64).alias(column.name)
+    if column.dtype != pl.String or not numbers.null_count():
+        return seconds
+    texts = column.set(numbers.is_not_null(), None)
+    known = {text: _iso_seconds(text) for text in texts.drop_nulls().unique()}
+    times = texts.replace_strict(list(known), list(known.values()), default=None, return_dtype=pl.Int64)
+    return pl.select(pl.coalesce(seconds, times)).to_series().alias(column.name)
+
+
+def as_splits(column: pl.Series) -> pl.Series:
+    """Positions in `SPLITS`, from 0, 1, 2 or train, valid, test."""
+    texts = as_ids(column).str.strip_chars().str.to_lowercase()
+    return texts.replace_strict(list(_SPLITS), list(_SPLITS.values()), default=None, return_dtype=pl.Int8)
+
+
+def as_texts(column: pl.Series) -> pl.Series:
+    """Texts without outer blanks; the members of a list are joined by a blank."""
+    texts = [" ".join(_strings(value)) or None for value in column.to_list()]
+    return pl.Series(column.name, texts, dtype=pl.String)
+
+
+def as_category_lists(column: pl.Series, separator: str = "|") -> pl.Series:
+    """Lists of categories, each once: members of a (nested) list, or text cut at `separator`; null for none."""
+    lists = []
+    for value in column.to_list():
+        members = _strings(value)
+        if isinstance(value, str) and members == [value.strip()]:
+            members = _strings(value.split(separator))
+        lists.append(list(dict.fromkeys(members)) or None)
+    return pl.Series(column.name, lists, dtype=pl.List(pl.String))
+
+
+def _strings(value: object) -> list[str]:
+    """The texts in `value`: one for a scalar, all for a list or its JSON form; blank ones are left out."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("[") and text.endswith("]"):
+            listed = _json_list(text)
+            if listed is not None:
+                return _strings(listed)
+        return [text] if text else []
+    if isinstance(value, list | tuple):
+        return [text for member in value for text in _strings(member)]
+    return [] if value is None else [str(value)]
+
+
+def _json_list(text: str) -> list[object] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list) and _only_texts(value) else None
+
+
+def _only_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(v, str) or v is None or (isinstance(v, list) and _only_texts(v)) for v in values)
+
+
+def _iso_seconds(text: str) -> int | None:
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return math.floor((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+
+
+def _nulls(column: pl.Series, dtype: type[pl.DataType]) -> pl.Series:
+    return pl.Series(column.name, [None], dtype=dtype).new_from_index(0, len(column))

@@ -1,0 +1,60 @@
+"""Evaluate a finished run: one forward pass was stored, one top-k pass gives validation and test together.
+
+This is the only place that opens the test split. The popularity line beside the model's is what every
+personal recommender must beat.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from alignrec.artifacts import write_json
+from alignrec.data import Dataset
+from alignrec.evaluation import DEFAULT_METRICS, Report, evaluate_embeddings
+from alignrec.studies.run_folder import Run
+from alignrec.types import Embeddings, Interactions
+
+__all__ = ["RunReports", "evaluate", "popularity"]
+
+
+@dataclass(frozen=True)
+class RunReports:
+    """A run's reports by split ("valid", "test") and those of popularity on the same splits."""
+
+    model: dict[str, Report]
+    popularity: dict[str, Report]
+
+
+def evaluate(
+    run: Run | str | Path, *, metrics: tuple[str, ...] = DEFAULT_METRICS, dataset: str | Path | None = None
+) -> RunReports:
+    """Rank all items for all users once and measure validation and test; writes report.json and per_user.parquet.
+
+    Raises:
+        ArtifactError: no finished run, or its dataset is not where it was.
+        UsageError: an unknown metric.
+    """
+    opened = run if isinstance(run, Run) else Run.open(run)
+    data = opened.dataset(Path(dataset) if dataset is not None else None)
+    reports = RunReports(
+        _evaluate(data, opened.embeddings(), metrics), _evaluate(data, popularity(data.split("train")), metrics)
+    )
+    content = opened.report()
+    for split, report in reports.model.items():
+        content[split] = dict(report.means)
+        content.setdefault("popularity", {})[split] = dict(reports.popularity[split].means)
+    write_json(opened.path / "report.json", content)
+    return reports
+
+
+def popularity(train: Interactions) -> Embeddings:
+    """Embeddings (d = 1) whose score is the number of training interactions of an item."""
+    counts = np.bincount(train.indices, minlength=train.shape[1]).astype(np.float32)
+    return Embeddings(torch.ones(train.shape[0], 1), torch.from_numpy(counts)[:, None])
+
+
+def _evaluate(data: Dataset, embeddings: Embeddings, metrics: tuple[str, ...]) -> dict[str, Report]:
+    truths = {split: data.split(split) for split in ("valid", "test")}
+    return evaluate_embeddings(embeddings, truths, seen=data.split("train"), metrics=metrics)

@@ -1,0 +1,138 @@
+"""A run folder: what was asked for, what came out. `run.json` is written first and never changes.
+
+run.json · metrics.jsonl · timing.jsonl · model.safetensors · representations.safetensors · report.json ·
+per_user.parquet · checkpoint/ while it runs. A run is finished when `report.json` is there.
+"""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import alignrec
+from alignrec.artifacts import read_arrays, read_json, write_json
+from alignrec.data import Dataset
+from alignrec.errors import ArtifactError
+from alignrec.types import Embeddings
+
+__all__ = ["Run", "RunPlan"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything that decides a run's result, resolved: equal plans on one machine give equal bytes."""
+
+    model: str
+    dataset: Mapping[str, str]  # name, hash
+    features: Mapping[str, str]  # name -> hash of its values
+    settings: Mapping[str, Mapping[str, Any]]  # section -> all settings, defaults included
+    seed: int
+    device: str
+    threads: int
+    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+
+    def difference(self, other: "RunPlan") -> str | None:
+        """The first thing in which two plans differ, in words, or None. Versions are not compared."""
+        ours, theirs = asdict(self), asdict(other)
+        for key in ours:
+            if key != "versions" and ours[key] != theirs[key]:
+                return f"{key} {_shortest_difference(theirs[key], ours[key])}"
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Versions that numbers may depend on."""
+    return {
+        "alignrec": alignrec.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
+def _shortest_difference(old: Any, new: Any) -> str:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *new]:
+            if old.get(key) != new.get(key):
+                return f"{key}: {_shortest_difference(old.get(key), new.get(key))}"
+    return f"was {old!r}, now {new!r}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """The finished run in folder `path`.
+
+        Raises:
+            ArtifactError: no run there, or one that is not finished.
+        """
+        run = cls(Path(path))
+        if not run.started:
+            raise ArtifactError(f"no run in {path}; train one with 'alignrec train DATASET --model NAME --out {path}'")
+        if not run.finished:
+            raise ArtifactError(f"the run in {path} is not finished; go on with its command and --resume")
+        return run
+
+    @property
+    def started(self) -> bool:
+        """Whether `run.json` is there."""
+        return (self.path / "run.json").is_file()
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ended and its results are written."""
+        return (self.path / "report.json").is_file()
+
+    @property
+    def plan(self) -> RunPlan:
+        """What was asked for."""
+        stored = self._stored()
+        return RunPlan(**{key: stored[key] for key in RunPlan.__dataclass_fields__})
+
+    @property
+    def dataset_path(self) -> Path:
+        """Where the dataset was when the run began."""
+        return Path(self._stored()["dataset_path"])
+
+    def _stored(self) -> dict[str, Any]:
+        stored = read_json(self.path / "run.json")
+        if stored.get("format") != FORMAT:
+            raise ArtifactError(f"{self.path} has run format {stored.get('format')!r}, this version reads {FORMAT}")
+        return stored
+
+    def start(self, plan: RunPlan, dataset_path: Path, command: str) -> None:
+        """Write `run.json`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        where = {"dataset_path": str(dataset_path.resolve()), "command": command}
+        write_json(self.path / "run.json", {"format": FORMAT, **asdict(plan), **where})
+
+    def dataset(self, path: Path | None = None) -> Dataset:
+        """The dataset the run was trained on, from `path` if it has moved.
+
+        Raises:
+            ArtifactError: another dataset is there now.
+        """
+        dataset = Dataset.load(path or self.dataset_path)
+        if dataset.content_hash != self.plan.dataset["hash"]:
+            raise ArtifactError(f"{dataset.path} is not the dataset that {self.path} was trained on; give its folder")
+        return dataset
+
+    def embeddings(self) -> Embeddings:
+        """What the run scores with."""
+        arrays = read_arrays(self.path / "representations.safetensors")
+        return Embeddings(torch.from_numpy(arrays["final.users"]), torch.from_numpy(arrays["final.items"]))
+
+    def report(self) -> dict[str, Any]:
+        """`report.json`: metrics by split and how training ended."""
+        return read_json(self.path / "report.json")

@@ -1,0 +1,174 @@
+"""Train a model on a dataset into a run folder: the one place where data, model, loop and evaluation meet."""
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alignrec.artifacts import write_arrays, write_json
+from alignrec.data import Dataset
+from alignrec.errors import AlignrecError, ArtifactError, DataError, SettingsError
+from alignrec.evaluation import evaluate_embeddings
+from alignrec.models import Backbone, create_model, model_class
+from alignrec.runtime import keep_large_buffers, resolve_device, set_threads, torch_rng
+from alignrec.studies.run_folder import Run, RunPlan
+from alignrec.training import FitResult, Objective, RunFiles, TrainingSettings, fit
+from alignrec.types import Embeddings
+
+__all__ = ["TrainingStoppedError", "train", "validation"]
+
+Sections = Mapping[str, Mapping[str, Any]]  # Any: values of settings
+
+
+class TrainingStoppedError(AlignrecError):
+    """Training was asked to stop and saved its state."""
+
+
+def train(  # noqa: PLR0913  (one argument per option of the command)
+    dataset: Dataset | str | Path,
+    *,
+    model: str,
+    out: str | Path,
+    features: Sequence[str] = (),
+    settings: Sections | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int = 1,
+    resume: bool = False,
+) -> Run:
+    """Train `model` and write the run folder `out`; validation selects the epoch, the test split stays closed.
+
+    Args:
+        dataset: a dataset or its folder.
+        model: name of a backbone.
+        out: folder of the run; must be new, unless `resume`.
+        features: names of feature tables of the dataset; `a+b` joins two into one.
+        settings: `{"model": {...}, "training": {...}}`; what is not named keeps the model's default.
+        seed: decides initial parameters and everything drawn in training.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`.
+        threads: CPU threads; one makes the run repeatable to the byte.
+        resume: go on with the run that is in `out`, or return it if it is finished.
+
+    Raises:
+        SettingsError: unknown model or setting.
+        ArtifactError: `out` holds another run.
+        TrainingStoppedError: Ctrl-C was pressed; the state is saved.
+        TrainingError: nothing to train on, or a loss that is not finite.
+    """
+    data = dataset if isinstance(dataset, Dataset) else Dataset.load(dataset)
+    if data.path is None:
+        raise DataError(f"dataset {data.name!r} is only in memory; save it first")
+    run = Run(Path(out))
+    where = resolve_device(device)
+    plan = _plan(data, model, features, settings or {}, seed, where, threads)
+    if _already_there(run, plan, resume):
+        return run
+    set_threads(threads)
+    keep_large_buffers()
+    view = data.train_view(list(features))
+    training = TrainingSettings.create(plan.settings["training"], section="training")
+    backbone = create_model(model, view, torch_rng(seed, "init"), plan.settings["model"])
+    validate = validation(data, training.metric)
+    if not run.started:
+        run.start(plan, data.path, " ".join(["alignrec", *sys.argv[1:]]))
+    objective = Objective(backbone)
+    result = fit(
+        objective, view, training, validate, seed=seed, device=where, files=RunFiles(run.path), label=plan.model
+    )
+    if result.status == "interrupted":
+        raise TrainingStoppedError(
+            f"stopped after epoch {result.epochs} (best so far: epoch {result.best_epoch}); "
+            "the same command with --resume goes on from there"
+        )
+    _finish(run, backbone, result, validate)
+    return run
+
+
+def validation(dataset: Dataset, metric: str) -> Callable[[Embeddings], dict[str, float]]:
+    """Metrics on the validation split, at the cut-off of `metric` and by its side NDCG.
+
+    Raises:
+        DataError: the validation split is empty.
+        SettingsError: no such metric.
+    """
+    train_matrix, truth = dataset.split("train"), dataset.split("valid")
+    if truth.nnz == 0:
+        raise DataError(f"dataset {dataset.name!r} has an empty validation split; import it with another --split")
+    cutoff = metric.rpartition("@")[2]
+    names = list(dict.fromkeys([metric, f"recall@{cutoff}", f"ndcg@{cutoff}"]))
+
+    def validate(embeddings: Embeddings) -> dict[str, float]:
+        reports = evaluate_embeddings(embeddings, {"valid": truth}, seen=train_matrix, metrics=names)
+        return dict(reports["valid"].means)
+
+    return validate
+
+
+def _plan(
+    data: Dataset,
+    model: str,
+    features: Sequence[str],
+    settings: Sections,
+    seed: int,
+    device: torch.device,
+    threads: int,
+) -> RunPlan:
+    unknown = sorted(set(settings) - {"model", "training"})
+    if unknown:
+        raise SettingsError(f"unknown section {unknown[0]!r} of settings; allowed: model, training")
+    cls = model_class(model)
+    config = cls.Config.create(settings.get("model"), section="model")
+    training = {**cls.training_defaults, **settings.get("training", {})}
+    return RunPlan(
+        model=model.lower(),
+        dataset={"name": data.name, "hash": data.content_hash},
+        features={name: data.features(name).content_hash for name in features},
+        settings={
+            "model": config.model_dump(),
+            "training": TrainingSettings.create(training, section="training").model_dump(),
+        },
+        seed=seed,
+        device=str(device),
+        threads=threads,
+    )
+
+
+def _already_there(run: Run, plan: RunPlan, resume: bool) -> bool:
+    """Whether the finished run is there; refuses a folder with anything else than this plan's run."""
+    if not run.started:
+        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+            raise ArtifactError(f"{run.path} exists and is not a run folder; choose another --out")
+        return False
+    if not resume:
+        state = "a finished run" if run.finished else "an unfinished run"
+        raise ArtifactError(f"{run.path} holds {state}; add --resume to go on with it, or choose another --out")
+    difference = plan.difference(run.plan)
+    if difference:
+        raise ArtifactError(f"{run.path} holds another run: {difference}; choose another --out")
+    if run.finished:  # a kill may have come between the last file and this
+        shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
+    return run.finished
+
+
+def _finish(
+    run: Run, backbone: Backbone[Any], result: FitResult, validate: Callable[[Embeddings], dict[str, float]]
+) -> None:
+    backbone.eval()
+    with torch.no_grad():
+        reps = backbone.represent()
+    tables = {"final": reps.final, **reps.views}
+    arrays = {
+        f"{name}.{side}": getattr(table, side).detach().cpu().numpy().copy()
+        for name, table in tables.items()
+        for side in ("users", "items")
+    }
+    weights = {name: tensor.detach().cpu().numpy() for name, tensor in backbone.state_dict().items()}
+    write_arrays(run.path / "representations.safetensors", arrays)
+    write_arrays(run.path / "model.safetensors", weights)
+    how = {"status": result.status, "epochs": result.epochs, "best_epoch": result.best_epoch}
+    # the last file written: it says that the run is finished
+    write_json(run.path / "report.json", {"valid": validate(reps.final.detach()), "training": how})
+    shutil.rmtree(run.path / "checkpoint", ignore_errors=True)

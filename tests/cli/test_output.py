@@ -1,0 +1,17 @@
+import json
+
+from alignrec.cli.output import print_error, print_json
+from alignrec.errors import DataError
+
+
+def test_json_is_one_object_on_standard_output(capsys):
+    print_json({"name": "猫", "k": [1, 2]})
+    streams = capsys.readouterr()
+    assert json.loads(streams.out) == {"name": "猫", "k": [1, 2]}
+    assert (streams.err, "猫" in streams.out) == ("", True)
+
+
+def test_an_error_is_one_line_on_standard_error_whatever_is_in_it(capsys):
+    print_error(DataError("first\nsecond\t\r\n third"))
+    streams = capsys.readouterr()
+    assert (streams.out, streams.err) == ("", "alignrec: first second third\n")

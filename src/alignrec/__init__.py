@@ -1,26 +1,51 @@
-"""Multimodal recommendation from a catalogue's pictures and texts: `alignrec.Dataset`, `alignrec.train`, `alignrec.Recommender`.
+"""Multimodal recommendation from a catalogue's pictures and texts.
 
-Names are loaded when first used, so that importing `alignrec` alone imports neither torch nor polars.
+`alignrec.Dataset`, `alignrec.train`, `alignrec.evaluate`, `alignrec.Recommender`, and so on. Names are loaded when
+first used, so that importing `alignrec` alone imports neither torch nor polars.
 """
 
 from importlib import import_module
-from typing import Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0.dev0"
+if TYPE_CHECKING:
+    from alignrec.data import Dataset
+    from alignrec.errors import AlignrecError
+    from alignrec.features import FeatureTable
+    from alignrec.probes import probe
+    from alignrec.serving import Recommender
+    from alignrec.studies import Run, evaluate, train
 
-_PUBLIC = {
+__version__ = version("alignrec")
+
+_HOME = {
     "AlignrecError": "alignrec.errors",
     "Dataset": "alignrec.data",
     "FeatureTable": "alignrec.features",
+    "Recommender": "alignrec.serving",
+    "Run": "alignrec.studies",
+    "evaluate": "alignrec.studies",
+    "probe": "alignrec.probes",
+    "train": "alignrec.studies",
 }
 
-__all__ = ["AlignrecError", "Dataset", "FeatureTable", "__version__"]
+__all__ = [
+    "AlignrecError",
+    "Dataset",
+    "FeatureTable",
+    "Recommender",
+    "Run",
+    "__version__",
+    "evaluate",
+    "probe",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:  # Any: the attribute's own type
-    if name not in _PUBLIC:
+    if name not in _HOME:
         raise AttributeError(f"module 'alignrec' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

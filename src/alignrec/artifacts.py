@@ -85,7 +85,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise ArtifactError(f"{path} does not exist; is {path.parent} the folder you meant?")
     try:
         return dict(load_file(path))
-    except SafetensorError as error:
+    except (SafetensorError, TypeError) as error:  # TypeError: a number format that NumPy does not have
         raise ArtifactError(f"{path} is not a readable safetensors file ({error}); make it anew") from None
 
 
@@ -103,12 +103,28 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     try:
         yield stage
         stage.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        stage.rename(path)
+        _swap(stage, path)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         raise
+
+
+def _swap(stage: Path, path: Path) -> None:
+    """Put `stage` in the place of `path`; the old folder is removed only when the new one stands there."""
+    if not path.exists():
+        stage.rename(path)
+        return
+    old = stage.with_name(f"{stage.name}.old")
+    path.rename(old)
+    try:
+        stage.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    if old.is_dir():
+        shutil.rmtree(old)
+    else:
+        old.unlink()
 
 
 def hash_file(path: Path) -> str:

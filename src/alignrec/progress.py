@@ -20,7 +20,7 @@ from rich.progress import (
 
 __all__ = ["Reporter", "progress_bar", "track"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Reporter(Protocol):
@@ -57,7 +57,7 @@ def progress_bar(label: str, total: int | None, done: int = 0, *, console: Conso
         yield _Bar(progress, progress.add_task(label, total=total, completed=done, text=""))
 
 
-def track(values: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+def track(values: Iterable[_T], label: str, total: int | None = None) -> Iterator[_T]:
     """Iterate over `values` under a progress bar."""
     size = len(values) if total is None and isinstance(values, Sized) else total
     with progress_bar(label, size) as bar:

@@ -34,14 +34,28 @@ class Settings(BaseModel):
 
 def _explain(cls: type[Settings], error: ValidationError, section: str) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    name = f"{section}.{key}" if section else key
+    path = [str(part) for part in first["loc"]]
+    name = ".".join([section, *path] if section else path)
     if first["type"] == "extra_forbidden":
-        allowed = sorted(cls.model_fields)
-        near = difflib.get_close_matches(key, allowed, n=1)
+        allowed = sorted(_innermost(cls, path[:-1]).model_fields)
+        near = difflib.get_close_matches(path[-1], allowed, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"unknown setting {name!r}; {hint}allowed: {', '.join(allowed) or 'none'}"
-    return f"setting {name!r} cannot be {first.get('input')!r}: {first['msg']}"
+    if first["type"] == "missing":
+        return f"setting {name!r} has no default; give it a value"
+    if not path:  # a check of several settings together
+        return f"settings {section or cls.__name__!r} do not fit together: {first['msg']}"
+    return f"setting {name!r} cannot be {first['input']!r}: {first['msg']}"
+
+
+def _innermost(cls: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
+    """The class of the nested settings at `path`, or the deepest one on the way."""
+    for part in path:
+        inner = cls.model_fields[part].annotation if part in cls.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        cls = inner
+    return cls
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:  # Any: YAML scalars or lists
@@ -56,8 +70,8 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]: 
     sections: dict[str, dict[str, Any]] = {}
     for text in assignments:
         target, equals, value = text.partition("=")
-        section, dot, key = target.strip().rpartition(".")
-        if not equals or not dot or not key:
+        section, _, key = target.strip().rpartition(".")
+        if not equals or not section or not key:
             raise SettingsError(f"cannot read the setting {text!r}; write SECTION.KEY=VALUE, as in training.lr=0.001")
         if key in sections.setdefault(section, {}):
             raise SettingsError(f"setting {target.strip()!r} is given twice; keep one")

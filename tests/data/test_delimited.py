@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import io
 import tempfile
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alignrec.data.delimited import DelimitedTable
@@ -14,7 +15,9 @@ from alignrec.data.table_files import LINE, Irregular
 from alignrec.errors import DataError, UsageError
 
 
-def table(folder: Path, content: bytes, *, separator: str = ",", header: bool = True, size: int = 1 << 20) -> DelimitedTable:
+def table(
+    folder: Path, content: bytes, *, separator: str = ",", header: bool = True, size: int = 1 << 20
+) -> DelimitedTable:
     file = folder / "a.csv"
     file.write_bytes(content)
     return DelimitedTable(file, separator, header=header, block_bytes=size)
@@ -30,7 +33,9 @@ def exact(source: DelimitedTable, skipped: SkipLog | None = None) -> pl.DataFram
 
 # No characters that UTF-8 cannot hold; a lone carriage return or a NUL is not text that a CSV writer produces.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), min_size=1, max_size=12)
-ROWS = st.lists(st.tuples(TEXT, TEXT, TEXT | st.sampled_from(['"', ",", '""', "\n", "007", " x ", "\t", "[1]"])), min_size=1)
+ROWS = st.lists(
+    st.tuples(TEXT, TEXT, TEXT | st.sampled_from(['"', ",", '""', "\n", "007", " x ", "\t", "[1]"])), min_size=1
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -43,14 +48,16 @@ def test_what_a_csv_writer_writes_is_read_back_fast_and_exactly(
     with tempfile.TemporaryDirectory() as folder:
         source = table(Path(folder), written.getvalue().encode(), separator=separator, size=64)
         assert exact(source).drop(LINE).rows() == rows
-        try:
+        with contextlib.suppress(Irregular):  # then the exact way is the one that counts
             assert fast(source).rows() == rows
-        except Irregular:
-            pass  # then the exact way is the one that counts
 
 
 @settings(max_examples=400, deadline=None)
 @given(content=st.binary(max_size=60) | st.text('a1",;\n\r ', max_size=60).map(str.encode))
+@example(content=b'a,"""')  # Polars closes the quote at the end of the file itself
+@example(content=b'a,"""\r\n"')
+@example(content=b"\xef\xbb\xbf")
+@example(content=b"\0\r,")
 def test_where_the_fast_way_does_not_give_up_the_exact_way_agrees(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = table(Path(folder), b"a,b\n" + content, size=32)
@@ -70,7 +77,7 @@ def test_any_bytes_give_rows_or_one_line_that_names_the_file(content: bytes) -> 
         skipped = SkipLog("skip")
         exact(source, skipped)
         if skipped.total:
-            with pytest.raises(DataError, match=r"a\.csv line \d+: [^\n]+$"):
+            with pytest.raises(DataError, match=r"a\.csv line \d+.*: [^\n]+$"):
                 exact(source)
 
 
@@ -84,7 +91,7 @@ def test_a_malformed_row_makes_the_fast_way_give_up_and_is_named_by_the_exact_on
     source = table(tmp_path, b"a,b\n1,2\n" + row + b"\n7,8\n")
     with pytest.raises(Irregular):
         fast(source)
-    with pytest.raises(DataError, match=r"a\.csv line 3: .*--on-error skip"):
+    with pytest.raises(DataError, match=r"a\.csv line 3.*: .*--on-error skip"):
         exact(source)
     skipped = SkipLog("skip")
     assert exact(source, skipped).drop(LINE).rows() == [("1", "2"), ("7", "8")]

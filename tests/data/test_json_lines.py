@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from alignrec.data.json_lines import JsonLinesTable, json_objects
 from alignrec.data.raw import SkipLog
-from alignrec.data.table_files import LINE, Irregular
+from alignrec.data.table_files import Irregular
 from alignrec.errors import DataError
 
 

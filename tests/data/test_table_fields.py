@@ -29,11 +29,11 @@ def test_fields_are_converted_and_good_files_need_no_lines(tmp_path: Path) -> No
     ("row", "message"),
     [
         (",a,1,1,0", "column 'u' is empty; fill the id in or drop the row"),
-        ("u,  ,1,1,0", "column 'i' holds '  ', which is no item id"),
-        ("u,a,good,1,0", "column 'r' holds 'good', which is not a number; mend the rating"),
-        ("u,a,1,yesterday,0", "column 't' holds 'yesterday', which is not a timestamp; give seconds"),
+        ("u,  ,1,1,0", "column 'i' is no item id"),
+        ("u,a,good,1,0", "column 'r' is not a number; mend the rating"),
+        ("u,a,1,yesterday,0", "column 't' is not a timestamp; give seconds"),
         ("u,a,1,,0", "column 't' is empty"),
-        ("u,a,1,1,3", "column 's' holds '3', which is not a split; give 0, 1, 2 or train, valid, test"),
+        ("u,a,1,1,3", "column 's' is not a split; give 0, 1, 2 or train, valid, test"),
         ("u,a,1,1", "4 fields instead of 5"),
     ],
 )
@@ -41,27 +41,28 @@ def test_a_bad_value_is_named_with_its_line_or_skipped(tmp_path: Path, row: str,
     table = open_table(write(tmp_path, GOOD + row + "\n9,c,3,5,1\n"))
     with pytest.raises(DataError) as error:
         read_fields(table, FIELDS, SkipLog())
-    assert f"log.csv line 4: {message}" in str(error.value)
+    assert "log.csv line 4" in str(error.value)
+    assert f": {message}" in str(error.value)
     assert str(error.value).endswith("--on-error skip")
     skipped = SkipLog("skip")
     frame = read_fields(table, FIELDS, skipped)
     assert frame["user"].to_list() == ["007", "8", "9"]
     assert frame[LINE].to_list() == [2, 3, 5]
     assert list(skipped.counts.values()) == [1]
-    assert next(iter(skipped.examples.values())).endswith("log.csv line 4")
+    assert "log.csv line 4" in next(iter(skipped.examples.values()))
 
 
-def test_rows_of_all_kinds_of_badness_are_counted_apart(tmp_path: Path) -> None:
+def test_skipped_rows_are_counted_by_reason_with_the_first_as_example(tmp_path: Path) -> None:
     bad = "u,a,x,1,0\nu,a,y,1,0\n,a,1,1,0\nu\n"
     skipped = SkipLog("skip")
     assert len(read_fields(open_table(write(tmp_path, GOOD + bad)), FIELDS, skipped)) == 2
-    assert skipped.total == 4
-    assert len(skipped.counts) == 4
+    assert skipped.counts == {"1 fields instead of 5": 1, "column 'r' is not a number": 2, "column 'u' is empty": 1}
+    assert skipped.examples["column 'r' is not a number"].endswith("log.csv line 4 ('x')")
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.tsv", "log.jsonl", "log.parquet"])
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
-    frame = pl.DataFrame({"u": ["007", "é \"x\""], "i": [7, 8], "r": [4.5, None], "t": [10, 978300760000], "s": [0, 2]})
+    frame = pl.DataFrame({"u": ["007", 'é "x"'], "i": [7, 8], "r": [4.5, None], "t": [10, 978300760000], "s": [0, 2]})
     file = tmp_path / name
     {
         ".csv": frame.write_csv,
@@ -86,7 +87,7 @@ def test_a_header_alone_gives_no_rows(tmp_path: Path) -> None:
 def test_unknown_formats_are_refused_unless_a_separator_is_given(tmp_path: Path) -> None:
     file = tmp_path / "log.data"
     file.write_text("u;i\n1;2\n")
-    with pytest.raises(DataError, match="cannot tell the format from '.data'; give .csv"):
+    with pytest.raises(DataError, match=r"cannot tell the format from '\.data'; give \.csv"):
         open_table(file)
     assert open_table(file, separator=";").columns == ["u", "i"]
     (tmp_path / "log.jsonl").write_text('{"u": 1}\n')

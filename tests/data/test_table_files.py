@@ -29,6 +29,8 @@ def test_gzipped_parquet_is_read_like_plain(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"user,item\n1,2\n")
-    with pytest.raises(DataError, match=r"a\.parquet is not a readable Parquet file .*; write or download it again") as e:
+    with pytest.raises(
+        DataError, match=r"a\.parquet is not a readable Parquet file .*; write or download it again"
+    ) as e:
         ParquetTable(tmp_path / "a.parquet")
     assert "\n" not in str(e.value)

@@ -39,15 +39,15 @@ def test_the_id_column_of_the_interactions_is_looked_for_first(tmp_path: Path) -
 
 
 def test_a_missing_column_is_named_with_its_option(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no column of item ids; it has: sku, .* name one with --item-id-column"):
+    with pytest.raises(DataError, match=r"no column of item ids; it has: sku, .* name one with --item-id-column"):
         read_items(write(tmp_path, CSV), TableSettings(), "item_id", SkipLog())
-    with pytest.raises(DataError, match="no column 'plot' for the texts; .*--text-columns"):
+    with pytest.raises(DataError, match=r"no column 'plot' for the texts; .*--text-columns"):
         read_items(write(tmp_path, CSV), TableSettings(item_id="sku", text_columns=("plot",)), "item_id", SkipLog())
 
 
 def test_a_repeated_item_is_an_error_or_skipped(tmp_path: Path) -> None:
     file = write(tmp_path, "item_id,title\n1,first\n2,other\n1,second\n")
-    with pytest.raises(DataError, match=r"items\.csv line 4: item '1' has a row already; keep one row per item"):
+    with pytest.raises(DataError, match=r"items\.csv line 4 \('1'\): the item has a row already; keep one row"):
         read_items(file, TableSettings(), "item_id", SkipLog())
     skipped = SkipLog("skip")
     assert read_items(file, TableSettings(), "item_id", skipped)["title"].to_list() == ["first", "other"]

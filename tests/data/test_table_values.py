@@ -51,7 +51,7 @@ def test_times_become_seconds_since_1970(text: str, seconds: int | None) -> None
 
 
 def test_typed_times_become_seconds() -> None:
-    moment = datetime(2000, 12, 31, 22, 12, 40)  # noqa: DTZ001  (without a zone on purpose)
+    moment = datetime(2000, 12, 31, 22, 12, 40)
     assert as_seconds(pl.Series([moment])).to_list() == [978300760]
     assert as_seconds(pl.Series([moment.replace(tzinfo=UTC)])).to_list() == [978300760]
     assert as_seconds(pl.Series([date(2000, 12, 31)])).to_list() == [978220800]

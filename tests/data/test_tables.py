@@ -10,7 +10,8 @@ from PIL import Image
 
 from alignrec.data.build import build_dataset
 from alignrec.data.splitting import RatioSplit
-from alignrec.data.tables import TableSettings, read_tables
+from alignrec.data.table_settings import TableSettings
+from alignrec.data.tables import read_tables
 from alignrec.errors import DataError
 
 LOG = "user_id,item_id,rating,timestamp\n007,a,5,100\n007,b,3,200\n8,a,4,300\n8,zz,1,400\n"
@@ -115,14 +116,14 @@ def test_named_columns_are_read_and_a_missing_one_is_an_error(tmp_path: Path) ->
 
 
 def test_a_folder_needs_exactly_one_interactions_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no interactions.csv"):
+    with pytest.raises(DataError, match=r"holds no interactions\.csv"):
         read_tables(tmp_path)
     (tmp_path / "interactions.csv").write_text(LOG)
     (tmp_path / "interactions.old.csv").write_text("not a table of this folder")
     (tmp_path / "interactions.tsv.gz").write_bytes(b"")
-    with pytest.raises(DataError, match="holds interactions.csv, interactions.tsv.gz; keep one"):
+    with pytest.raises(DataError, match=r"holds interactions\.csv, interactions\.tsv\.gz; keep one"):
         read_tables(tmp_path)
-    with pytest.raises(DataError, match="cannot read .*nothing.csv"):
+    with pytest.raises(DataError, match=r"cannot read .*nothing\.csv"):
         read_tables(tmp_path / "nothing.csv")
 
 
@@ -141,7 +142,9 @@ def test_a_truncated_gzip_is_one_line_with_a_remedy(tmp_path: Path) -> None:
     file = tmp_path / "log.csv.gz"
     whole = gzip.compress(b"user_id,item_id\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(20_000)))
     file.write_bytes(whole[:-1000])
-    with pytest.raises(DataError, match=r"log\.csv\.gz line \d+: the gzip stream breaks off .* compress the file again"):
+    with pytest.raises(
+        DataError, match=r"log\.csv\.gz line \d+: the gzip stream breaks off .* compress the file again"
+    ):
         read_tables(file)
     raw = read_tables(file, on_error="skip")
     assert 1000 < len(raw.interactions) < 20_000

@@ -8,10 +8,10 @@ from alignrec.data.text_lines import byte_blocks, plain_suffix, read_lines
 from alignrec.errors import DataError
 
 
-def test_lines_are_numbered_from_one_without_their_ends(tmp_path: Path) -> None:
+def test_lines_are_numbered_from_one_and_lose_only_their_line_feed(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(b"\xef\xbb\xbfone\r\ntwo\n\nfour")
-    assert list(read_lines(file, SkipLog())) == [(1, "one"), (2, "two"), (3, ""), (4, "four")]
+    assert list(read_lines(file, SkipLog())) == [(1, "one\r"), (2, "two"), (3, ""), (4, "four")]
 
 
 def test_gzipped_lines_are_those_of_the_plain_file(tmp_path: Path) -> None:
@@ -40,13 +40,13 @@ def test_a_truncated_gzip_is_located_by_the_first_line_that_is_lost(tmp_path: Pa
 def test_bytes_that_are_not_utf8_are_located(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(b"good\nb\xffd\ngood too\n")
-    with pytest.raises(DataError, match="line 2: byte 2 of the line is not UTF-8; save the file as UTF-8"):
+    with pytest.raises(DataError, match=r"line 2 \(byte 2\): not UTF-8; save the file as UTF-8"):
         list(read_lines(file, SkipLog()))
     assert list(read_lines(file, SkipLog("skip"))) == [(1, "good"), (3, "good too")]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot read .*nothing.csv .*give an existing file"):
+    with pytest.raises(DataError, match=r"cannot read .*nothing\.csv .*give an existing file"):
         list(read_lines(tmp_path / "nothing.csv", SkipLog()))
 
 

@@ -19,7 +19,7 @@ from alignrec.cli.data_import import (
 )
 from alignrec.cli.output import JsonFlag
 
-__all__ = ["register"]
+__all__ = ["import_amazon", "register"]
 
 
 def register(app: typer.Typer) -> None:

@@ -13,10 +13,10 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the command `shop` to `app`."""
-    app.command("shop")(draw)
+    app.command("shop")(_draw)
 
 
-def draw(
+def _draw(
     out: OutOption,
     items: Annotated[int, typer.Option(help="Items in the catalogue.")] = 2000,
     users: Annotated[int, typer.Option(help="Customers.")] = 2000,

@@ -20,7 +20,7 @@ from alignrec.cli.data_import import (
 )
 from alignrec.cli.output import JsonFlag
 
-__all__ = ["register"]
+__all__ = ["import_tables", "register"]
 
 _Name = str | None
 

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-FEATURES = ("pixels", "tfidf", "pixels+tfidf")
-CUTOFFS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+_FEATURES = ("pixels", "tfidf", "pixels+tfidf")
+_CUTOFFS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the shop, the runs and the page.")] = Path("demo"),
+    items: Annotated[int, typer.Option(help="Items in the shop.")] = 2000,
+    users: Annotated[int, typer.Option(help="Users of the shop.")] = 2000,
     seed: Annotated[int, typer.Option(help="Decides the shop and everything drawn in training.")] = 0,
     json: JsonFlag = False,
 ) -> None:
@@ -33,10 +35,10 @@ def demo(
     from alignrec.studies import evaluate
 
     console = Console(stderr=json)
-    dataset = _shop(out / "shop", seed)
+    dataset = _shop(out / "shop", items, users, seed)
     console.print(f"[bold]1. The shop[/]: {dataset.n_users} users, {dataset.n_items} items in {out / 'shop'}")
     _features(dataset, seed)
-    probes = probe(dataset, list(FEATURES))
+    probes = probe(dataset, list(_FEATURES))
     console.print("\n[bold]2. Are the features any good?[/] Judged before anything is trained:")
     for table in probes.tables():
         console.print(table)
@@ -53,19 +55,19 @@ def demo(
         print_json({"probes": probes.as_dict(), "test": rows, "user": user, "page": str(page)})
 
 
-def _shop(path: Path, seed: int) -> "Dataset":
-    from alignrec.data import Dataset, draw_shop
+def _shop(path: Path, items: int, users: int, seed: int) -> "Dataset":
+    from alignrec.data import Dataset, ShopSettings, draw_shop
 
     if path.is_dir():
         return Dataset.load(path)
-    return draw_shop(path, seed=seed)
+    return draw_shop(path, settings=ShopSettings(items=items, users=users), seed=seed)
 
 
 def _features(dataset: "Dataset", seed: int) -> None:
     from alignrec.encoders import extract_builtin
     from alignrec.features import save_features
 
-    assert dataset.path is not None  # noqa: S101  (loaded from disk just before)
+    assert dataset.path is not None  # it comes from a folder
     for name in ("pixels", "tfidf"):
         if name not in dataset.feature_names:
             save_features(dataset.path / "features", extract_builtin(name, dataset, seed=seed))
@@ -82,13 +84,13 @@ def _rows(reports: "dict[str, RunReports]") -> dict[str, dict[str, float]]:
     """Test metrics by model, popularity first."""
     first = next(iter(reports.values()))
     by_model = {"popularity": first.popularity, **{name: report.model for name, report in reports.items()}}
-    return {name: {metric: splits["test"].means[metric] for metric in CUTOFFS} for name, splits in by_model.items()}
+    return {name: {metric: splits["test"].means[metric] for metric in _CUTOFFS} for name, splits in by_model.items()}
 
 
 def _metric_table(rows: dict[str, dict[str, float]]) -> object:
     from rich.table import Table
 
-    table = Table("model", *CUTOFFS, title="Test split, opened once", title_justify="left")
+    table = Table("model", *_CUTOFFS, title="Test split, opened once", title_justify="left")
     for name, row in rows.items():
         table.add_row(name, *(f"{value:.4f}" for value in row.values()))
     return table
@@ -101,7 +103,7 @@ def _show_user(console: object, dataset: "Dataset", run: "Run") -> str:
 
     from alignrec.serving import Recommender
 
-    assert isinstance(console, Console)  # noqa: S101
+    assert isinstance(console, Console)
     degrees = np.diff(dataset.split("train").indptr)
     user = dataset.users.ids[int(np.argmax(np.where(degrees <= 8, degrees, 0)))]
     recommender = Recommender.load(run.path)
@@ -141,7 +143,7 @@ def _write_page(
         )
         for name, recommender in recommenders.items()
     ]
-    parts = [
+    parts: list[Shelf | MetricTable] = [
         Shelf(f"User {user} bought", "The purchases that the models were trained on.", anyone.history(user)),
         *shelves,
         MetricTable("Test metrics", "Means over all users with test purchases; higher is better.", rows),

@@ -20,21 +20,16 @@ def evaluate(
 ) -> None:
     """Measure a run on the validation and test splits, beside popularity."""
     from rich.console import Console
-    from rich.table import Table
 
     from alignrec import studies  # heavy
-    from alignrec.evaluation import DEFAULT_METRICS
+    from alignrec.evaluation import DEFAULT_METRICS, report_table
 
     reports = studies.evaluate(run, metrics=tuple(metric or DEFAULT_METRICS), dataset=dataset)
-    rows = {
-        f"{split} {name}": report.means
-        for name, group in (("model", reports.model), ("popularity", reports.popularity))
-        for split, report in group.items()
-    }
+    shown = {"model": reports.model, "popularity": reports.popularity}
     if json:
-        print_json({"run": str(run), **{row: dict(means) for row, means in rows.items()}})
+        values = {name: {split: r.as_dict() for split, r in group.items()} for name, group in shown.items()}
+        print_json({"run": str(run), **values})
         return
-    table = Table("metric", *rows)
-    for name in next(iter(rows.values())):
-        table.add_row(name, *(f"{means[name]:.4f}" for means in rows.values()))
-    Console().print(table)
+    console = Console()
+    console.print(report_table(reports.model.values(), title=f"{run}"))
+    console.print(report_table(reports.popularity.values(), title="popularity"))

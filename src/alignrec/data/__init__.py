@@ -22,7 +22,8 @@ from alignrec.data.splitting import (
     split_interactions,
     split_rule,
 )
-from alignrec.data.tables import TableSettings, read_tables
+from alignrec.data.table_settings import TableSettings
+from alignrec.data.tables import read_tables
 
 __all__ = [
     "ATTRIBUTES_FILE",

@@ -25,6 +25,7 @@ from alignrec.data.image_files import index_images
 from alignrec.data.raw import ITEM_COLUMNS, RawData, SkipLog
 from alignrec.data.table_fields import id_field, open_table, read_fields, standard_fields
 from alignrec.data.table_files import LINE, TableFile
+from alignrec.data.text_lines import plain_suffix
 from alignrec.errors import DataError, UsageError
 from alignrec.features import FeatureTable
 
@@ -45,11 +46,9 @@ _INTERACTIONS: Mapping[Edition, Sequence[str]] = {  # the first that is there is
 }
 _META: Mapping[Edition, str] = {"2014": "meta_{}.json", "2023": "meta_{}.jsonl"}
 _IMAGE_FEATURES = "image_features_{}.b"
-_COLUMNS = {  # by suffix and edition: user, item, rating, timestamp
-    ("2014", ".csv"): ("1", "2", "3", "4"),
-    ("2014", ".json"): ("reviewerID", "asin", "overall", "unixReviewTime"),
-    ("2023", ""): ("user_id", "parent_asin", "rating", "timestamp"),
-}
+_RATINGS_2014 = ("1", "2", "3", "4")  # ratings_*.csv has no header: user, item, rating, timestamp
+_REVIEWS_2014 = ("reviewerID", "asin", "overall", "unixReviewTime")
+_REVIEWS_2023 = ("user_id", "parent_asin", "rating", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -153,11 +152,11 @@ def _present(folder: Path, name: str) -> Path | None:
 
 
 def _interactions(files: _Files, skipped: SkipLog) -> pl.DataFrame:
-    file = files.interactions
-    rating_file = files.edition == "2014" and ".csv" in file.suffixes
-    table = open_table(file, header=not rating_file)
-    kind = (".csv" if rating_file else ".json") if files.edition == "2014" else ""
-    user, item, rating, timestamp = (_existing(table, name) for name in _COLUMNS[files.edition, kind])
+    old_ratings = files.edition == "2014" and plain_suffix(files.interactions) == ".csv"
+    old_columns = _RATINGS_2014 if old_ratings else _REVIEWS_2014
+    table = open_table(files.interactions, header=not old_ratings)
+    columns = old_columns if files.edition == "2014" else _REVIEWS_2023
+    user, item, rating, timestamp = (_existing(table, name) for name in columns)
     fields = [id_field("user", user), id_field("item", item), *standard_fields(rating, timestamp)]
     return read_fields(table, fields, skipped).drop(LINE, strict=False)
 

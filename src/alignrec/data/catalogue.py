@@ -13,7 +13,7 @@ from alignrec.progress import track
 
 __all__ = ["ImageReport", "check_images", "item_rows"]
 
-EXAMPLES = 5
+_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def check_images(catalogue: pl.DataFrame, folder: Path, stage: Path | None = Non
         paths.append(None if trouble else kept)
         if trouble:
             counts[trouble] += 1
-            if counts[trouble] <= EXAMPLES:
+            if counts[trouble] <= _EXAMPLES:
                 troubles[item] = f"{value}: {trouble}"
     checked = catalogue.with_columns(pl.Series("image", paths, dtype=pl.String))
     return checked, ImageReport(named=named, examples=troubles, **counts)

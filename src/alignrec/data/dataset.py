@@ -24,7 +24,7 @@ from alignrec.types import FloatMatrix, Interactions, TrainData
 __all__ = ["SPLITS", "Dataset", "InteractionLog", "Vocabulary"]
 
 SPLITS = ("train", "valid", "test")  # the code of a split is its position
-FORMAT = 1
+_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Dataset:
         write_json(
             folder / "dataset.json",
             {
-                "format": FORMAT,
+                "format": _FORMAT,
                 "name": self.name,
                 "counts": counts,
                 "hash": self.content_hash,
@@ -194,9 +194,9 @@ class Dataset:
                 f"no dataset folder at {folder}; make one with 'alignrec data import' or 'alignrec data shop'"
             )
         about = read_json(folder / "dataset.json")
-        if about.get("format") != FORMAT:
+        if about.get("format") != _FORMAT:
             raise ArtifactError(
-                f"{folder} has dataset format {about.get('format')!r}, this version reads {FORMAT}; import it again"
+                f"{folder} has dataset format {about.get('format')!r}, this version reads {_FORMAT}; import it again"
             )
         log = _read_frame(folder / "interactions.parquet", ("user", "item", "split"))
         users = _read_frame(folder / "users.parquet", ("user_id",))

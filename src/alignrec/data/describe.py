@@ -17,7 +17,7 @@ from alignrec.data.splitting import SplitFamily, split_family
 
 __all__ = ["DatasetDescription", "DegreeBin", "FeatureSummary", "describe", "render"]
 
-QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def describe(dataset: Dataset) -> DatasetDescription:
 
 
 def _quantiles(degrees: NDArray[np.int64]) -> dict[str, float]:
-    names = ["min", *(f"{quantile:.0%}" for quantile in QUANTILES[1:-1]), "max"]
-    values = np.quantile(degrees, QUANTILES) if len(degrees) else np.zeros(len(QUANTILES))
+    names = ["min", *(f"{quantile:.0%}" for quantile in _QUANTILES[1:-1]), "max"]
+    values = np.quantile(degrees, _QUANTILES) if len(degrees) else np.zeros(len(_QUANTILES))
     return dict(zip(names, map(float, values), strict=True))
 
 

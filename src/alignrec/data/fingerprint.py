@@ -13,7 +13,7 @@ import polars as pl
 
 __all__ = ["hash_frame", "hash_strings"]
 
-BLOCK = 65_536  # rows
+_BLOCK = 65_536  # rows
 
 
 def hash_frame(frame: pl.DataFrame) -> str:
@@ -22,8 +22,8 @@ def hash_frame(frame: pl.DataFrame) -> str:
     for name in frame.columns:
         digest.update(f"{name}\n".encode())
         column = frame[name]
-        for start in range(0, len(column), BLOCK):
-            _add(digest, column.slice(start, BLOCK))
+        for start in range(0, len(column), _BLOCK):
+            _add(digest, column.slice(start, _BLOCK))
     return digest.hexdigest()
 
 

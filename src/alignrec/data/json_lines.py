@@ -70,7 +70,7 @@ def json_objects(path: Path, skipped: SkipLog) -> Iterator[tuple[int, dict[str, 
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            reason = f"not valid JSON ({error})"
+            reason = f"not valid JSON ({getattr(error, 'msg', type(error).__name__)})"
             skipped.bad_row(f"{path} line {line}", reason, "write one JSON object per line")
             continue
         if isinstance(value, dict):

@@ -42,6 +42,7 @@ class MmrecSplit(Settings):
     """Per user at random in MMRec's sizes (about 74 : 13 : 13 on the Amazon sets)."""
 
     rule: Literal["mmrec"] = "mmrec"
+    """The name of the rule."""
 
 
 class _Shares(Settings):
@@ -62,12 +63,14 @@ class RatioSplit(_Shares):
     """Per user at random in given shares."""
 
     rule: Literal["ratio"] = "ratio"
+    """The name of the rule."""
 
 
 class TemporalSplit(_Shares):
     """By time; interactions of the same second keep the order of the source."""
 
     rule: Literal["temporal"] = "temporal"
+    """The name of the rule."""
     scope: Literal["user", "global"] = "user"
     """`user` orders each user's own interactions, so everybody has train rows. `global` cuts all interactions at
     two points in time, as a deployed system would see them; rows of the very second of a cut go to the later side."""
@@ -77,12 +80,14 @@ class LeaveOneOutSplit(Settings):
     """The last interaction of a user is test, the one before it valid; at random where there are no timestamps."""
 
     rule: Literal["leave-one-out"] = "leave-one-out"
+    """The name of the rule."""
 
 
 class GivenSplit(Settings):
     """The source's own labels."""
 
     rule: Literal["given"] = "given"
+    """The name of the rule."""
 
 
 SplitRule = MmrecSplit | RatioSplit | TemporalSplit | LeaveOneOutSplit | GivenSplit

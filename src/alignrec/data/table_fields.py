@@ -145,8 +145,9 @@ def _judged_block(table: TableFile, block: pl.DataFrame, fields: Sequence[Field]
     for row in any_bad.arg_true():
         field = next(field for field, rows in bad.items() if rows[row])
         value = block[field.column][row]
-        reason = f"column {field.column!r} " + (
-            "is empty" if value is None or value == "" else f"holds {str(value)[:80]!r}, which {field.problem}"
-        )
-        skipped.bad_row(table.where(block[LINE][row]), reason, field.remedy)
+        where = table.where(block[LINE][row])
+        if value is None or value == "":
+            skipped.bad_row(where, f"column {field.column!r} is empty", field.remedy)
+        else:  # the value is no part of the reason, by which skipped rows are counted
+            skipped.bad_row(f"{where} ({str(value)[:80]!r})", f"column {field.column!r} {field.problem}", field.remedy)
     return frame.filter(~any_bad)

@@ -91,5 +91,5 @@ def _without_repeated(table: TableFile, fields: list[Field], frame: pl.DataFrame
         frame = read_fields(table, fields, skipped, exact=True)
     repeated = frame.select(pl.col("item_id").is_first_distinct().not_())["item_id"]
     for item, line in frame.filter(repeated).select("item_id", LINE).iter_rows():
-        skipped.bad_row(table.where(line), f"item {item!r} has a row already", "keep one row per item")
+        skipped.bad_row(f"{table.where(line)} ({item!r})", "the item has a row already", "keep one row per item")
     return frame.filter(~repeated)

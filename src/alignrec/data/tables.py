@@ -22,7 +22,7 @@ from alignrec.data.table_settings import CANDIDATES, TableSettings
 from alignrec.data.text_lines import is_gzip, plain_suffix
 from alignrec.errors import DataError
 
-__all__ = ["TableSettings", "read_tables"]
+__all__ = ["read_tables"]
 
 Counts = dict[str, Any]  # Any: JSON values
 

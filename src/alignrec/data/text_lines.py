@@ -12,7 +12,7 @@ from typing import IO, cast
 from alignrec.data.raw import SkipLog
 from alignrec.errors import DataError
 
-__all__ = ["DAMAGE", "byte_blocks", "is_gzip", "open_binary", "plain_suffix", "read_lines"]
+__all__ = ["BYTE_ORDER_MARK", "DAMAGE", "byte_blocks", "is_gzip", "open_binary", "plain_suffix", "read_lines"]
 
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)  # what a truncated or broken gzip stream raises
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -42,7 +42,7 @@ def open_binary(path: Path) -> IO[bytes]:
 
 
 def read_lines(path: Path, skipped: SkipLog) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line, without its line end; a byte order mark is dropped.
+    """Number (from 1) and text of each line, without its line feed; a byte order mark is dropped.
 
     Raises:
         DataError: a line is not UTF-8, or the gzip stream is damaged, unless `skipped` lets such lines go.
@@ -51,10 +51,10 @@ def read_lines(path: Path, skipped: SkipLog) -> Iterator[tuple[int, str]]:
         try:
             text = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).decode("utf-8")
         except UnicodeDecodeError as error:
-            reason = f"byte {error.start + 1} of the line is not UTF-8"
-            skipped.bad_row(f"{path} line {number}", reason, "save the file as UTF-8")
+            where = f"{path} line {number} (byte {error.start + 1})"
+            skipped.bad_row(where, "not UTF-8", "save the file as UTF-8")
             continue
-        yield number, text.removesuffix("\r")
+        yield number, text
 
 
 def _byte_lines(path: Path, skipped: SkipLog) -> Iterator[tuple[int, bytes]]:

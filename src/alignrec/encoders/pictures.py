@@ -13,7 +13,7 @@ from alignrec.data import Dataset
 
 __all__ = ["PictureReport", "open_picture", "read_pictures"]
 
-EXAMPLES = 5
+_EXAMPLES = 5
 # what Pillow raises on files that are not, or not wholly, the picture they claim to be
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
@@ -32,7 +32,7 @@ class PictureReport:
     def note(self, item_id: str, path: Path | None, outcome: str) -> None:
         """Count one item."""
         self.counts[outcome] += 1
-        if outcome in ("missing", "broken") and len(self.examples) < EXAMPLES:
+        if outcome in ("missing", "broken") and len(self.examples) < _EXAMPLES:
             self.examples[item_id] = f"{path}: {outcome}"
 
 

@@ -112,8 +112,9 @@ def _ids_hash(item_ids: Sequence[str]) -> str:
 def _read_matrix(path: Path) -> FloatMatrix:
     if path.suffix == ".npy":
         try:
-            matrix = np.load(path, allow_pickle=False)
-        except ValueError as error:
+            with path.open("rb") as stream:
+                matrix = np.lib.format.read_array(stream, allow_pickle=False)
+        except (ValueError, EOFError) as error:
             raise FeatureError(f"{path.name} is not a plain numeric array ({error}); save it with numpy.save") from None
     else:
         arrays = read_arrays(path)
@@ -124,17 +125,21 @@ def _read_matrix(path: Path) -> FloatMatrix:
         raise FeatureError(
             f"{path.name} holds {matrix.dtype} of shape {matrix.shape}; give numbers of shape (items, size)"
         )
-    return np.asarray(matrix, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what single precision cannot hold becomes inf, which the table refuses
+        return np.asarray(matrix, dtype=np.float32)
 
 
 def _read_parquet(path: Path, id_column: str | None) -> tuple[list[str] | None, FloatMatrix]:
-    frame = pl.read_parquet(path)
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise FeatureError(f"{path.name} is not a readable Parquet file ({error}); write it again") from None
     if id_column is not None and id_column not in frame.columns:
         raise FeatureError(f"{path.name} has no column {id_column!r}; it has: {', '.join(frame.columns)}")
     ids = None if id_column is None else frame[id_column].cast(pl.String).to_list()
     values = frame if id_column is None else frame.drop(id_column)
     numeric = [c for c in values.columns if values[c].dtype.is_numeric()]
-    lists = [c for c in values.columns if isinstance(values[c].dtype, pl.List | pl.Array)]
+    lists = [c for c in values.columns if _holds_vectors(values[c].dtype)]
     if len(lists) == 1 and len(values.columns) == 1:
         sizes = values[lists[0]].cast(pl.List(pl.Float32)).list.len().unique()
         if len(sizes) != 1:
@@ -146,3 +151,7 @@ def _read_parquet(path: Path, id_column: str | None) -> tuple[list[str] | None, 
             f"{path.name}: columns {', '.join(odd) or '(none)'} are not numbers; name the id column with --id-column"
         )
     return ids, values.select(pl.all().cast(pl.Float32)).to_numpy()
+
+
+def _holds_vectors(kind: pl.DataType) -> bool:
+    return isinstance(kind, pl.List | pl.Array) and kind.inner.is_numeric()

@@ -10,7 +10,7 @@ from alignrec.artifacts import hash_arrays
 from alignrec.errors import FeatureError
 from alignrec.types import FloatMatrix
 
-__all__ = ["FeatureTable", "fuse"]
+__all__ = ["FeatureTable", "fuse", "unit_rows"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FeatureTable:
             )
         if len(self.item_ids) != len(self.matrix):
             raise FeatureError(
-                f"features {self.name!r} have {len(self.matrix)} rows for {len(self.item_ids)} items; they must be equal"
+                f"features {self.name!r} have {len(self.matrix)} rows for {len(self.item_ids)} items; give one per item"
             )
         if len(set(self.item_ids)) != len(self.item_ids):
             raise FeatureError(f"features {self.name!r} name an item twice; keep one row per item")

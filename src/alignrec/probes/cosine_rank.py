@@ -68,10 +68,12 @@ class CosineSpace:
     def _at_least(self, scores: FloatMatrix, goal: _Doubles, directions: _Doubles, start: int) -> FloatMatrix:
         """1 where a vector of the tile has at least the cosine `goal` of its row, else 0."""
         limit = goal[:, None]
-        # Vectors without a common entry, or of zeros, are 0 in any precision; there can be very many of them.
-        ahead = (scores > (limit + self._doubt).astype(np.float32)) | ((scores == 0) & (limit == 0))
-        close = (scores >= (limit - self._doubt).astype(np.float32)) & ~ahead
-        rows, columns = np.nonzero(close)
+        ahead = scores > (limit + self._doubt).astype(np.float32)
+        if not goal.all():
+            # Vectors without a common entry, or of zeros, are 0 in any precision; there can be very many of them.
+            ahead |= (scores == 0) & (limit == 0)
+        perhaps = scores >= (limit - self._doubt).astype(np.float32)
+        rows, columns = np.nonzero(ahead ^ perhaps)  # who is ahead is among the perhaps
         ahead[rows, columns] = self._exact(directions, rows, columns + start) >= goal[rows] - _TIE
         return np.asarray(ahead, dtype=np.float32)
 

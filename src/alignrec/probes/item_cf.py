@@ -52,7 +52,7 @@ def item_cf(
             "give features of the same dataset"
         )
     space = CosineSpace(features.matrix)
-    items, targets, ranks = [], [], []
+    items, ranks, several = [], [], 0
     for start, best in _neighbour_blocks(interactions, tile_items, tile_pairs):
         found = np.flatnonzero(np.diff(best.indptr))  # (B,) rows of the block that have a target
         asking = found + start
@@ -60,14 +60,13 @@ def item_cf(
         pair = np.stack([best.indices[best.indptr[found]], _closest(space, queries, best[found])], axis=1)
         ranks.append(space.ranks(queries, pair, _only(asking, space.n_items)))
         items.append(asking)
-        targets.append(pair)
+        several += int((np.diff(best.indptr) > 1).sum())
         if reporter:
             reporter.advance(best.shape[0])
     cases = np.concatenate(items)
     if not len(cases):
         raise DataError("no two items share a user, so item-CF has no targets; give more interactions")
     both = np.concatenate(ranks)
-    tied = int((np.concatenate(targets)[:, 0] != np.concatenate(targets)[:, 1]).sum())
     return ProbeResult(
         protocol="item-cf",
         features=features.name,
@@ -77,8 +76,7 @@ def item_cf(
         candidates=np.full(len(cases), space.n_items - 1, dtype=np.int64),
         skipped=space.n_items - len(cases),
         notes=(
-            "target: highest item-CF score, equal scores by smallest index; "
-            f"for {tied} items an equally high one is closer",
+            f"target: highest item-CF score; {several} items have several such, the smallest index is taken",
             "candidates: all other items",
         ),
         tied_ranks=both[:, 1],

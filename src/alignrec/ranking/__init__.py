@@ -1,1 +1,5 @@
-"""*Embeddings → the k best items of each user.*"""
+"""*user and item vectors → the k best items of each user*: exact, seen items masked, ties by item index."""
+
+from alignrec.ranking.topk import top_k, top_k_similar
+
+__all__ = ["top_k", "top_k_similar"]

@@ -1,7 +1,7 @@
 """*Datasets, models, seeds → runs and comparisons.*"""
 
-from alignrec.studies.evaluation import evaluate
+from alignrec.studies.evaluation import RunReports, evaluate
 from alignrec.studies.run_folder import Run, RunPlan
 from alignrec.studies.training import TrainingStoppedError, train
 
-__all__ = ["Run", "RunPlan", "TrainingStoppedError", "evaluate", "train"]
+__all__ = ["Run", "RunPlan", "RunReports", "TrainingStoppedError", "evaluate", "train"]

@@ -12,7 +12,7 @@ import torch
 
 from alignrec.artifacts import write_json
 from alignrec.data import Dataset
-from alignrec.evaluation import DEFAULT_METRICS, Report, evaluate_embeddings
+from alignrec.evaluation import DEFAULT_METRICS, Report, evaluate_embeddings, write_per_user
 from alignrec.studies.run_folder import Run
 from alignrec.types import Embeddings, Interactions
 
@@ -42,9 +42,9 @@ def evaluate(
         _evaluate(data, opened.embeddings(), metrics), _evaluate(data, popularity(data.split("train")), metrics)
     )
     content = opened.report()
-    for split, report in reports.model.items():
-        content[split] = dict(report.means)
-        content.setdefault("popularity", {})[split] = dict(reports.popularity[split].means)
+    content |= {split: report.as_dict() for split, report in reports.model.items()}
+    content["popularity"] = {split: report.as_dict() for split, report in reports.popularity.items()}
+    write_per_user(opened.path / "per_user.parquet", reports.model.values())
     write_json(opened.path / "report.json", content)
     return reports
 

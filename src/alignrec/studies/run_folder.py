@@ -7,13 +7,13 @@ per_user.parquet · checkpoint/ while it runs. A run is finished when `report.js
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import alignrec
 from alignrec.artifacts import read_arrays, read_json, write_json
 from alignrec.data import Dataset
 from alignrec.errors import ArtifactError
@@ -21,7 +21,7 @@ from alignrec.types import Embeddings
 
 __all__ = ["Run", "RunPlan"]
 
-FORMAT = 1
+_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RunPlan:
     seed: int
     device: str
     threads: int
-    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    versions: Mapping[str, str] = field(default_factory=lambda: _versions())
 
     def difference(self, other: "RunPlan") -> str | None:
         """The first thing in which two plans differ, in words, or None. Versions are not compared."""
@@ -46,10 +46,10 @@ class RunPlan:
         return None
 
 
-def versions() -> dict[str, str]:
+def _versions() -> dict[str, str]:
     """Versions that numbers may depend on."""
     return {
-        "alignrec": alignrec.__version__,
+        "alignrec": version("alignrec"),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
@@ -107,15 +107,15 @@ class Run:
 
     def _stored(self) -> dict[str, Any]:
         stored = read_json(self.path / "run.json")
-        if stored.get("format") != FORMAT:
-            raise ArtifactError(f"{self.path} has run format {stored.get('format')!r}, this version reads {FORMAT}")
+        if stored.get("format") != _FORMAT:
+            raise ArtifactError(f"{self.path} has run format {stored.get('format')!r}, this version reads {_FORMAT}")
         return stored
 
     def start(self, plan: RunPlan, dataset_path: Path, command: str) -> None:
         """Write `run.json`."""
         self.path.mkdir(parents=True, exist_ok=True)
         where = {"dataset_path": str(dataset_path.resolve()), "command": command}
-        write_json(self.path / "run.json", {"format": FORMAT, **asdict(plan), **where})
+        write_json(self.path / "run.json", {"format": _FORMAT, **asdict(plan), **where})
 
     def dataset(self, path: Path | None = None) -> Dataset:
         """The dataset the run was trained on, from `path` if it has moved.

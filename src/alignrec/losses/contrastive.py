@@ -1,0 +1,165 @@
+"""Losses that align two views of the same thing: InfoNCE and cosine alignment.
+
+InfoNCE (van den Oord et al. 2018) as AlignRec's CCA uses it (eq. 10): one direction, both sides of unit length, the
+other rows of the batch as negatives. A user or item that occurs twice in the batch is its own false negative; that
+is kept, and it makes the loss cheap: equal rows are computed once and counted as often as they occur. With a_i and
+c_j the counts of the distinct rows x_i and y_j, s_ij = cos(x_i, y_j) / temperature and pairs b of rows (i_b, j_b),
+
+    L = [ Σ_i a_i log Σ_j c_j exp(s_ij) − Σ_b s_{i_b j_b} ] / B
+
+The gradient is computed in the forward pass, one tile of rows at a time: no B x B matrix is ever stored.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn.functional import cosine_similarity
+
+from alignrec.errors import UsageError
+from alignrec.ops import matmul
+
+__all__ = ["cosine_alignment", "info_nce", "info_nce_rows"]
+
+_TILE_ROWS = 256  # a tile of scores, 256 x 2048 float32, is 2 MB; 128 to 512 are equally fast
+_LARGEST_EXPONENT = 40.0  # exp(±40) and sums of many such stay far inside float32; beyond it rows are shifted
+_SMALLEST_NORM = 1e-12
+
+
+def info_nce(
+    x: Tensor, y: Tensor, temperature: float, groups_x: Tensor | None = None, groups_y: Tensor | None = None
+) -> Tensor:
+    """−mean_b log softmax_b'(cos(x_b, y_b') / temperature) taken at b' = b.
+
+    Args:
+        x: (B, d) anchors.
+        y: (B, d) row b is the positive of anchor b, every row is a candidate.
+        temperature: divides the cosines.
+        groups_x: (B,) integers such as user ids; rows with the same number must be equal, and are computed once.
+            The gradient of a group arrives at its first row; the table the rows were taken from sees the same sum.
+        groups_y: the same for `y`.
+
+    Raises:
+        UsageError: the two sides do not pair up, or the temperature is not positive.
+    """
+    if x.shape != y.shape or x.dim() != 2 or len(x) == 0:
+        raise UsageError(f"InfoNCE pairs two tables of one shape (B, d), not {tuple(x.shape)} with {tuple(y.shape)}")
+    _check_temperature(temperature)
+    distinct_x, rows_x = _first_of_groups(x, groups_x)
+    distinct_y, rows_y = _first_of_groups(y, groups_y)
+    return _apply(distinct_x, distinct_y, _Pairs(rows_x, rows_y, 1.0 / temperature))
+
+
+def info_nce_rows(table_x: Tensor, table_y: Tensor, ids: Tensor, temperature: float) -> Tensor:
+    """`info_nce(table_x[ids], table_y[ids], temperature)` without ever gathering a row twice.
+
+    Args:
+        table_x: (N, d) anchors.
+        table_y: (N, d) candidates.
+        ids: (B,) int64 row numbers, with duplicates.
+        temperature: divides the cosines.
+
+    Raises:
+        UsageError: the tables differ in shape, `ids` is empty, or the temperature is not positive.
+    """
+    if table_x.shape != table_y.shape or table_x.dim() != 2 or ids.numel() == 0:
+        raise UsageError(
+            f"InfoNCE needs two tables of one shape and at least one id, "
+            f"not {tuple(table_x.shape)}, {tuple(table_y.shape)} and {ids.numel()} ids"
+        )
+    _check_temperature(temperature)
+    distinct, rows = torch.unique(ids, return_inverse=True)
+    x, y = table_x.index_select(0, distinct), table_y.index_select(0, distinct)
+    return _apply(x, y, _Pairs(rows, rows, 1.0 / temperature))
+
+
+def cosine_alignment(x: Tensor, y: Tensor) -> Tensor:
+    """1 − mean_b cos(x_b, y_b) for x, y (B, d): AlignRec's UIA (eq. 12). Both sides receive a gradient."""
+    return 1.0 - cosine_similarity(x, y, dim=1, eps=_SMALLEST_NORM).mean()
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Which distinct rows the B pairs are made of, and 1 / temperature."""
+
+    rows_x: Tensor  # (B,) int64
+    rows_y: Tensor  # (B,) int64
+    sharpness: float
+
+
+def _check_temperature(temperature: float) -> None:
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise UsageError(f"temperature must be a positive number, not {temperature}; the papers use 0.2")
+
+
+def _first_of_groups(table: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+    """One row per group (m, d), and for each of the B rows the number of its group."""
+    positions = torch.arange(len(table), device=table.device)
+    if groups is None:
+        return table, positions
+    values, inverse = torch.unique(groups, return_inverse=True)
+    first = positions.new_full((len(values),), len(table)).scatter_reduce_(0, inverse, positions, "amin")
+    return table.index_select(0, first), inverse
+
+
+def _apply(x: Tensor, y: Tensor, pairs: _Pairs) -> Tensor:
+    return cast(Tensor, _InfoNce.apply(x, y, pairs))  # type: ignore[no-untyped-call]
+
+
+class _InfoNce(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, y: Tensor, pairs: _Pairs) -> Tensor:
+        unit_x, norm_x = _unit(x)
+        unit_y, norm_y = _unit(y)
+        loss, gradient_x, gradient_y = _value_and_gradients(unit_x, unit_y, pairs)
+        ctx.save_for_backward(_through_unit(gradient_x, unit_x, norm_x), _through_unit(gradient_y, unit_y, norm_y))
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # Any: torch types no ctx attributes
+        gradient_x, gradient_y = ctx.saved_tensors
+        return gradient_x * gradient, gradient_y * gradient, None
+
+
+def _unit(table: Tensor) -> tuple[Tensor, Tensor]:
+    norm = torch.linalg.vector_norm(table, dim=1, keepdim=True).clamp_min_(_SMALLEST_NORM)  # (m, 1)
+    return table / norm, norm
+
+
+def _through_unit(gradient: Tensor, unit: Tensor, norm: Tensor) -> Tensor:
+    """Gradient in a row from the gradient in the unit row: the part along the row itself is lost."""
+    along = (gradient * unit).sum(dim=1, keepdim=True)  # (m, 1)
+    return gradient.addcmul_(along, unit, value=-1.0).div_(norm)
+
+
+def _value_and_gradients(x: Tensor, y: Tensor, pairs: _Pairs) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, and its gradients in the unit rows x (m, d) and y (n, d), summed over the copies of a row."""
+    n_pairs, sharpness = len(pairs.rows_x), pairs.sharpness
+    counts_x = torch.bincount(pairs.rows_x, minlength=len(x)).to(x.dtype)  # (m,)
+    counts_y = torch.bincount(pairs.rows_y, minlength=len(y)).to(x.dtype)  # (n,)
+    sharp_x, counted_y, y_columns = x * sharpness, y * counts_y[:, None], y.t()
+    gradient_x, columns_y = torch.empty_like(x), y.new_zeros(y.shape[1], len(y))  # (m, d), (d, n)
+    total = x.new_zeros((), dtype=torch.float64)
+    for start in range(0, len(x), _TILE_ROWS):
+        tile = slice(start, start + _TILE_ROWS)
+        scores = matmul(sharp_x[tile], y_columns)  # (t, n)
+        shift = scores.amax(dim=1, keepdim=True) if sharpness > _LARGEST_EXPONENT else None
+        weights = (scores if shift is None else scores.sub_(shift)).exp_()
+        sums = weights.mv(counts_y)  # (t,)
+        logs = sums.log() if shift is None else sums.log() + shift[:, 0]
+        total += torch.dot(counts_x[tile], logs).double()
+        share = (counts_x[tile] / sums)[:, None]  # (t, 1)
+        # softmax rows are weights / sums; dividing the small results spares a pass over the tile
+        gradient_x[tile] = matmul(weights, counted_y) * share
+        columns_y += matmul((x[tile] * share).t(), weights)  # faster than its transpose
+    positive_x, positive_y = x.index_select(0, pairs.rows_x), y.index_select(0, pairs.rows_y)  # (B, d)
+    total -= sharpness * (positive_x * positive_y).sum(dtype=torch.float64)
+    gradient_y = columns_y.t() * counts_y[:, None]  # (n, d): a candidate counts as often as it occurs
+    gradient_x.index_add_(0, pairs.rows_x, positive_y, alpha=-1.0)
+    gradient_y.index_add_(0, pairs.rows_y, positive_x, alpha=-1.0)
+    scale = sharpness / n_pairs
+    return (total / n_pairs).to(x.dtype), gradient_x.mul_(scale), gradient_y.mul_(scale)

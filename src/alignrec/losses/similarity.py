@@ -1,0 +1,141 @@
+"""A loss that keeps distances: similarities among the learned vectors should be those among fixed features.
+
+AlignRec's REG (Liu et al., CIKM 2024, eq. 11) in the form its authors' code computes, DREAM's L_S3 likewise:
+
+    L = ‖ Z Zᵀ − C(F) ‖_F / B,    C(F) = cosines of the rows of F, constant
+
+With unit rows F and both sides' rows counted c_i times, scaled by √c_i, the squared norm is that of a small matrix:
+
+    ‖ZZᵀ − FFᵀ‖² = ‖ZᵀZ‖² − 2‖FᵀZ‖² + ‖FᵀF‖²,    gradient in Z: 4 (Z ZᵀZ − F FᵀZ)
+
+which costs m D² instead of m² D for m distinct rows of D features. The three terms cancel where Z already fits F, so
+there, and where D is not smaller than m, the pairs are computed one tile at a time instead.
+"""
+
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn.functional import normalize
+
+from alignrec.errors import UsageError
+from alignrec.ops import matmul
+
+__all__ = ["similarity_regularizer", "similarity_regularizer_rows"]
+
+_TILE = 128
+_CANCELLED = 1e-3  # below this share of its parts, a difference in float32 has lost more than three digits
+_SMALLEST_NORM = 1e-12
+
+Form = Literal["dot", "cosine"]
+
+
+def similarity_regularizer(embeddings: Tensor, targets: Tensor, form: Form = "dot") -> Tensor:
+    """‖S(Z) − C(F)‖_F / B over all B x B pairs, the diagonal among them.
+
+    Args:
+        embeddings: Z (B, d).
+        targets: F (B, D) features; scaled to unit rows here, and constant: no gradient flows into them.
+        form: S(Z) = Z Zᵀ for `dot` (the authors' code, whose diagonal pulls ‖z‖ to 1), cosines for `cosine` (the
+            paper).
+
+    Raises:
+        UsageError: the two tables have different numbers of rows, or none.
+    """
+    if embeddings.dim() != 2 or targets.dim() != 2 or len(embeddings) != len(targets) or len(targets) == 0:
+        raise UsageError(
+            f"the similarity regulariser compares tables (B, d) and (B, D), "
+            f"not {tuple(embeddings.shape)} and {tuple(targets.shape)}"
+        )
+    return _loss(embeddings, targets, None, form)
+
+
+def similarity_regularizer_rows(table: Tensor, targets: Tensor, ids: Tensor, form: Form = "dot") -> Tensor:
+    """`similarity_regularizer(table[ids], targets[ids], form)`, equal rows computed once.
+
+    Args:
+        table: (N, d) embeddings.
+        targets: (N, D) features.
+        ids: (B,) int64 row numbers, with duplicates.
+        form: as above.
+
+    Raises:
+        UsageError: the two tables have different numbers of rows, or `ids` is empty.
+    """
+    if len(table) != len(targets) or ids.numel() == 0:
+        raise UsageError(
+            f"the similarity regulariser needs tables with the same rows and at least one id, "
+            f"not {len(table)} and {len(targets)} rows and {ids.numel()} ids"
+        )
+    distinct, counts = torch.unique(ids, return_counts=True)
+    return _loss(table.index_select(0, distinct), targets.detach().index_select(0, distinct), counts, form)
+
+
+def _loss(embeddings: Tensor, targets: Tensor, counts: Tensor | None, form: Form) -> Tensor:
+    z = normalize(embeddings, eps=_SMALLEST_NORM) if form == "cosine" else embeddings
+    weights = None if counts is None else counts.to(z.dtype).sqrt_()[:, None]  # (m, 1)
+    n_pairs = len(z) if counts is None else int(counts.sum())
+    with torch.no_grad():
+        f = targets.detach().to(z.dtype)
+        norm = torch.linalg.vector_norm(f, dim=1, keepdim=True).clamp_min_(_SMALLEST_NORM)
+        f = f * (1.0 / norm if weights is None else weights / norm)  # unit rows times √count
+    weighted = z if weights is None else z * weights
+    return cast(Tensor, _Distance.apply(weighted, f, n_pairs))  # type: ignore[no-untyped-call]
+
+
+class _Distance(torch.autograd.Function):
+    """‖ZZᵀ − FFᵀ‖_F / n; the gradient in Z is ready when the value is."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, z: Tensor, f: Tensor, n_pairs: int) -> Tensor:
+        squared, half = _by_gram(z, f) if f.shape[1] < len(f) else _by_pairs(z, f)
+        norm = squared.sqrt()
+        # d‖M‖ = <M, dM> / ‖M‖ with M = ZZᵀ − FFᵀ and dM symmetric in dZ; where M = 0 the norm has its minimum
+        scale = torch.where(norm > 0, 2.0 / (n_pairs * norm), torch.zeros_like(norm)).to(z.dtype)
+        ctx.save_for_backward(half.mul_(scale))
+        return (norm / n_pairs).to(z.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # Any: torch types no ctx attributes
+        (saved,) = ctx.saved_tensors
+        return saved * gradient, None, None
+
+
+def _by_gram(z: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+    """‖M‖² (float64) and M Z through matrices of features by features."""
+    own, cross = matmul(z.t(), z), matmul(z.t(), f)  # (d, d), (d, D)
+    kept = _sum_of_squares(own) + _gram_norm(f)
+    squared = kept - 2.0 * _sum_of_squares(cross)
+    if float(squared) <= _CANCELLED * float(kept):
+        return _by_pairs(z, f)
+    return squared, matmul(z, own).sub_(matmul(f, cross.t()))
+
+
+def _gram_norm(f: Tensor) -> Tensor:
+    """‖FᵀF‖² from the blocks on and above the diagonal."""
+    total = f.new_zeros((), dtype=torch.float64)
+    for start in range(0, f.shape[1], _TILE):
+        block = f[:, start : start + _TILE].t()
+        total += _sum_of_squares(matmul(block, f[:, start : start + _TILE]))
+        if start + _TILE < f.shape[1]:
+            total += 2.0 * _sum_of_squares(matmul(block, f[:, start + _TILE :]))
+    return total
+
+
+def _by_pairs(z: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+    """The same from M itself, a block of rows at a time."""
+    product = torch.empty_like(z)
+    total = z.new_zeros((), dtype=torch.float64)
+    for start in range(0, len(z), _TILE):
+        rows = slice(start, start + _TILE)
+        difference = matmul(z[rows], z.t()).sub_(matmul(f[rows], f.t()))  # (t, m)
+        total += _sum_of_squares(difference)
+        product[rows] = matmul(difference, z)
+    return total, product
+
+
+def _sum_of_squares(matrix: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(matrix, dtype=torch.float64)
+    return norm.square()

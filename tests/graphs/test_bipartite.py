@@ -1,0 +1,65 @@
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from scipy import sparse
+
+from alignrec.graphs import degrees, normalized_adjacency, normalized_interactions
+from alignrec.ops import SparseOperator
+
+
+def interactions(dense) -> sparse.csr_array:
+    return sparse.csr_array(np.asarray(dense, dtype=np.float32))
+
+
+def dense_of(operator: SparseOperator) -> torch.Tensor:
+    return operator(torch.eye(operator.shape[1], dtype=torch.float64))
+
+
+def test_degrees_count_interactions_of_users_and_of_items():
+    users, items = degrees(interactions([[1, 1, 0], [0, 1, 0]]))
+    assert users.tolist() == [2, 1]
+    assert items.tolist() == [1, 2, 0]
+
+
+def test_an_edge_weighs_one_over_the_root_of_both_degrees():
+    found = dense_of(normalized_interactions(interactions([[1, 1], [0, 1]])))
+    expected = torch.tensor([[1 / 2**0.5, 1 / 2], [0.0, 1 / 2**0.5]], dtype=torch.float64)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+
+
+def test_nodes_without_an_edge_are_zero_and_not_nan():
+    found = dense_of(normalized_adjacency(interactions([[1, 0], [0, 0]])))
+    assert found.nonzero().tolist() == [[0, 2], [2, 0]]
+    assert found[0, 2] == 1.0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.data())
+def test_the_adjacency_is_the_textbook_formula(n_users, n_items, data):
+    cells = data.draw(st.lists(st.booleans(), min_size=n_users * n_items, max_size=n_users * n_items))
+    R = np.array(cells, dtype=np.float64).reshape(n_users, n_items)
+    A = np.block([[np.zeros((n_users, n_users)), R], [R.T, np.zeros((n_items, n_items))]])
+    d = A.sum(axis=1)
+    scale = np.where(d > 0, 1 / np.sqrt(np.maximum(d, 1)), 0.0)
+    found = dense_of(normalized_adjacency(interactions(R))).numpy()
+    np.testing.assert_allclose(found, scale[:, None] * A * scale[None, :], rtol=0, atol=1e-7)
+    np.testing.assert_array_equal(found, found.T)
+
+
+def test_stored_counts_do_not_weigh_the_edges():
+    twice = interactions([[2, 1]])
+    torch.testing.assert_close(
+        dense_of(normalized_interactions(twice)), dense_of(normalized_interactions(interactions([[1, 1]])))
+    )
+
+
+def test_graphs_equal_those_of_the_authors_code(goldens):
+    tensors = load_file(goldens / "alignrec.safetensors")
+    R = sparse.csr_array(tensors["input/train_matrix"].numpy().astype(np.float32))
+    adjacency = dense_of(normalized_adjacency(R))
+    torch.testing.assert_close(adjacency, tensors["buffer/norm_adj"], rtol=0, atol=1e-6)
+    torch.testing.assert_close(dense_of(normalized_interactions(R)), tensors["buffer/R"], rtol=0, atol=1e-6)
+    lightgcn = load_file(goldens / "lightgcn.safetensors")["buffer/norm_adj_matrix"]  # degrees + 1e-7 there
+    torch.testing.assert_close(adjacency, lightgcn, rtol=0, atol=1e-6)

@@ -1,0 +1,124 @@
+import json
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.autograd import gradcheck
+from torch.nn.functional import cross_entropy, normalize
+
+from alignrec.errors import UsageError
+from alignrec.losses import cosine_alignment, info_nce, info_nce_rows
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_every_time():
+    torch.manual_seed(0)
+
+
+def plain_info_nce(x: Tensor, y: Tensor, temperature: float) -> Tensor:
+    """The whole B x B matrix."""
+    return cross_entropy(normalize(x) @ normalize(y).t() / temperature, torch.arange(len(x)))
+
+
+def value_and_gradients(function, *tables: Tensor) -> tuple[Tensor, ...]:
+    tables = tuple(table.clone().requires_grad_() for table in tables)
+    loss = function(*tables)
+    return loss.detach(), *torch.autograd.grad(loss * 3.0, tables)
+
+
+def batch_ids(rows: int, table_rows: int, seed: int = 0) -> Tensor:
+    return (torch.rand(rows, generator=torch.Generator().manual_seed(seed)) ** 3 * table_rows).long()
+
+
+def test_identical_orthogonal_views_give_the_worked_value():
+    x = torch.eye(2) * 5.0  # cosines: 1 with the positive, 0 with the other
+    expected = math.log(1 + math.exp(-1 / 0.5))
+    assert info_nce(x, x, 0.5).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.05, 0.2, 5.0])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-11)])
+def test_info_nce_is_the_dense_loss_in_value_and_gradient(temperature, dtype, tolerance):
+    x, y = torch.randn(600, 8, dtype=dtype), torch.randn(600, 8, dtype=dtype)
+    ours = value_and_gradients(lambda a, b: info_nce(a, b, temperature), x, y)
+    plain = value_and_gradients(lambda a, b: plain_info_nce(a.double(), b.double(), temperature).to(dtype), x, y)
+    torch.testing.assert_close(ours, plain, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-11)])
+def test_counting_distinct_rows_gives_what_the_duplicates_give(dtype, tolerance):
+    x, y, ids = torch.randn(300, 8, dtype=dtype), torch.randn(300, 8, dtype=dtype), batch_ids(700, 300)
+    assert len(ids.unique()) < 400
+    plain = value_and_gradients(lambda a, b: plain_info_nce(a[ids], b[ids], 0.2), x, y)
+    by_rows = value_and_gradients(lambda a, b: info_nce_rows(a, b, ids, 0.2), x, y)
+    by_groups = value_and_gradients(lambda a, b: info_nce(a[ids], b[ids], 0.2, ids, ids), x, y)
+    torch.testing.assert_close(by_rows, plain, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(by_groups, plain, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("grouped", [(True, True), (True, False), (False, True), (False, False)])
+def test_users_paired_with_items_repeat_differently_on_the_two_sides(grouped):
+    users, items = batch_ids(400, 100, seed=1), batch_ids(400, 60, seed=2)
+    x, y = torch.randn(100, 6), torch.randn(60, 6)
+    groups = (users if grouped[0] else None, items if grouped[1] else None)
+    plain = value_and_gradients(lambda a, b: plain_info_nce(a[users], b[items], 0.2), x, y)
+    ours = value_and_gradients(lambda a, b: info_nce(a[users], b[items], 0.2, *groups), x, y)
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_match_finite_differences():
+    x, y = (torch.randn(7, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    ids = torch.tensor([0, 6, 6, 2, 0, 6])
+    assert gradcheck(lambda a, b: info_nce_rows(a, b, ids, 0.3), (x, y))
+    assert gradcheck(lambda a, b: info_nce(a, b, 0.01), (x, y))
+
+
+def test_a_row_of_zeros_costs_no_nan():
+    x = torch.randn(4, 3)
+    x[1] = 0.0
+    loss, gradient = value_and_gradients(lambda a: info_nce(a, torch.ones(4, 3), 0.2), x)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
+
+
+def test_two_calls_give_the_same_bytes():
+    x, y, ids = torch.randn(100, 8), torch.randn(100, 8), batch_ids(500, 100)
+    first = value_and_gradients(lambda a, b: info_nce_rows(a, b, ids, 0.2), x, y)
+    second = value_and_gradients(lambda a, b: info_nce_rows(a, b, ids, 0.2), x, y)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])
+def test_alignment_terms_equal_those_of_the_authors_code(goldens, dtype, tolerance):
+    about = json.loads((goldens / "alignrec.json").read_text())["losses"]
+    t = load_file(goldens / "alignrec.safetensors")
+    users, positives = t["batch/users"], t["batch/pos"]
+    content, behaviour = (t[f"inter/{n}"].to(dtype) for n in ("side_embeds", "content_embeds"))
+    n_users = len(t["repr/user"])
+    by_item = info_nce_rows(content[n_users:], behaviour[n_users:], positives, 0.2)
+    by_user = info_nce_rows(content[:n_users], behaviour[:n_users], users, 0.2)
+    uia = cosine_alignment(t["repr/user"][users].to(dtype), t["repr/item"][positives].to(dtype))
+    assert by_item.item() == pytest.approx(about["loss/nce_item"], abs=tolerance)
+    assert by_user.item() == pytest.approx(about["loss/nce_user"], abs=tolerance)
+    assert uia.item() == pytest.approx(about["loss/ui_cosine"], abs=tolerance)
+
+
+def test_cosine_alignment_is_zero_for_parallel_and_two_for_opposite_vectors():
+    x = torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    assert cosine_alignment(x, 5 * x).item() == pytest.approx(0.0, abs=1e-6)
+    assert cosine_alignment(x, -x).item() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: info_nce(torch.ones(3, 2), torch.ones(4, 2), 0.2), "one shape"),
+        (lambda: info_nce(torch.ones(3, 2), torch.ones(3, 2), 0.0), "temperature"),
+        (lambda: info_nce_rows(torch.ones(3, 2), torch.ones(3, 2), torch.tensor([], dtype=torch.long), 0.2), "one id"),
+    ],
+)
+def test_what_cannot_be_aligned_is_refused_in_words(call, words):
+    with pytest.raises(UsageError, match=words):
+        call()

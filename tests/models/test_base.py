@@ -1,0 +1,23 @@
+import torch
+from checkerboard import checkerboard
+
+from alignrec.models import create_model
+from alignrec.models.base import xavier_normal_table, xavier_uniform_table
+
+
+def test_split_cuts_users_from_items_and_its_gradient_is_whole() -> None:
+    model = create_model("bpr", checkerboard()[0], torch.Generator(), {"embedding_size": 2})
+    nodes = torch.arange(120.0).reshape(60, 2).requires_grad_()
+    both = model.split(nodes)
+    assert both.users.shape == both.items.shape == (30, 2)
+    (both.users.sum() + 2 * both.items.sum()).backward()
+    assert torch.equal(nodes.grad, torch.cat([torch.ones(30, 2), torch.full((30, 2), 2.0)]))
+
+
+def test_tables_have_glorots_spread() -> None:
+    rng = torch.Generator().manual_seed(0)
+    uniform, normal = xavier_uniform_table(3000, 64, rng), xavier_normal_table(3000, 64, rng)
+    bound = (6 / 3064) ** 0.5
+    assert uniform.abs().max() <= bound
+    assert abs(float(uniform.std()) / (bound / 3**0.5) - 1) < 0.01
+    assert abs(float(normal.std()) / (2 / 3064) ** 0.5 - 1) < 0.01

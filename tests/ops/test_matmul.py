@@ -1,0 +1,72 @@
+from importlib import import_module
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from alignrec.ops import matmul
+
+module = import_module("alignrec.ops.matmul")  # the package has a function of that name
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_every_time():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(params=["as this processor chooses", "onednn", "torch"])
+def route(request, monkeypatch):
+    if request.param == "onednn":
+        if not module._onednn_works():
+            pytest.skip("this build of torch has no oneDNN")
+        monkeypatch.setattr(module, "uses_onednn", lambda: True)
+    elif request.param == "torch":
+        monkeypatch.setattr(module, "uses_onednn", lambda: False)
+    return request.param
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 4), (1, 1, 1), (64, 200, 33), (4, 0, 3)])
+@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True)])
+def test_matmul_is_the_matrix_product_in_value_and_gradient(route, shape, transposed):
+    m, k, n = shape
+    a = (torch.randn(k, m).t() if transposed[0] else torch.randn(m, k)).requires_grad_()
+    b = (torch.randn(n, k).t() if transposed[1] else torch.randn(k, n)).requires_grad_()
+    weights = torch.randn(m, n)
+    ours = torch.autograd.grad((matmul(a, b) * weights).sum(), (a, b))
+    exact = (a.double() @ b.double()).float()
+    torch.testing.assert_close(matmul(a, b), exact, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours, torch.autograd.grad((exact * weights).sum(), (a, b)), rtol=1e-5, atol=1e-4)
+
+
+def test_only_the_wanted_gradient_is_computed(route):
+    a, b = torch.randn(3, 4), torch.randn(4, 2, requires_grad=True)
+    matmul(a, b).sum().backward()
+    torch.testing.assert_close(b.grad, a.sum(0)[:, None].expand(4, 2))
+
+
+def test_float64_keeps_its_precision(route):
+    a = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    b = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(matmul, (a, b))
+
+
+def test_float32_is_not_rounded_to_a_shorter_type(route):
+    a, b = torch.randn(64, 512), torch.randn(512, 64)
+    exact = a.double() @ b.double()
+    assert (matmul(a, b).double() - exact).abs().max() / exact.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(("maker", "chosen"), [("AuthenticAMD", True), ("GenuineIntel", False), ("", False)])
+def test_the_processors_maker_decides_and_not_a_stopwatch(monkeypatch, maker, chosen):
+    if not (torch.backends.mkl.is_available() and module._onednn_works()):
+        pytest.skip("this build of torch has only one library")
+    monkeypatch.setattr(module, "_processor_maker", lambda: maker)
+    module.uses_onednn.cache_clear()
+    assert module.uses_onednn() is chosen
+    module.uses_onednn.cache_clear()
+
+
+def test_no_global_switch_is_touched(route):
+    before = torch.get_float32_matmul_precision()
+    matmul(torch.ones(2, 2), torch.ones(2, 2))
+    assert torch.get_float32_matmul_precision() == before

@@ -1,0 +1,42 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alignrec.errors import ArtifactError
+from alignrec.studies import Run, RunPlan
+
+PLAN = RunPlan("bpr", {"name": "d", "hash": "1"}, {}, {"model": {"embedding_size": 8}}, 0, "cpu", 1)
+
+
+def test_a_plan_survives_the_disk(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.start(PLAN, tmp_path, "alignrec train")
+    assert run.plan == PLAN
+    assert json.loads((run.path / "run.json").read_text())["command"] == "alignrec train"
+
+
+def test_the_first_difference_of_plans_is_told_in_words() -> None:
+    assert PLAN.difference(PLAN) is None
+    assert replace(PLAN, seed=4).difference(PLAN) == "seed was 0, now 4"
+    assert replace(PLAN, features={"a": "x"}).difference(PLAN) == "features a: was None, now 'x'"
+
+
+def test_other_versions_are_no_difference() -> None:
+    assert replace(PLAN, versions={"torch": "9"}).difference(PLAN) is None
+
+
+def test_an_unfinished_run_cannot_be_opened(tmp_path: Path) -> None:
+    Run(tmp_path / "run").start(PLAN, tmp_path, "x")
+    with pytest.raises(ArtifactError, match="is not finished; go on with its command and --resume"):
+        Run.open(tmp_path / "run")
+
+
+def test_a_run_of_another_format_is_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.start(PLAN, tmp_path, "x")
+    stored = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps({**stored, "format": 99}))
+    with pytest.raises(ArtifactError, match="format 99, this version reads 1"):
+        _ = run.plan

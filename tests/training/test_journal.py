@@ -1,0 +1,62 @@
+import json
+from pathlib import Path
+
+import torch
+
+from alignrec.training.journal import Journal, RunFiles, copy_weights
+
+
+def job(tmp_path: Path | None, seconds: float = 0.0) -> tuple[Journal, torch.nn.Module]:
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(model.parameters())
+    return Journal(RunFiles(tmp_path) if tmp_path else None, model, optimizer, seconds), model
+
+
+def log(journal: Journal, state, epochs: int, *, force: bool = False) -> None:
+    for _ in range(epochs):
+        state.epoch += 1
+        state.history.append({"epoch": state.epoch, "loss": {"bpr": 0.5}})
+        journal.write(state, (0.0, 0.0), force=force)
+
+
+def test_lines_after_the_last_checkpoint_are_dropped_on_resume(tmp_path: Path) -> None:
+    journal, model = job(tmp_path, seconds=1e9)
+    state = journal.resume(patience=5)
+    log(journal, state, 2, force=True)
+    weights = copy_weights(model)
+    with torch.no_grad():
+        model.weight.add_(1.0)
+    log(journal, state, 3)
+    with (tmp_path / "metrics.jsonl").open("a") as stream:
+        stream.write('{"epoch": 6, "lo')  # killed in the middle of a line
+
+    again, fresh = job(tmp_path)
+    resumed = again.resume(patience=5)
+    assert resumed.epoch == 2
+    assert [entry["epoch"] for entry in resumed.history] == [1, 2]
+    for name in ("metrics.jsonl", "timing.jsonl"):
+        assert [json.loads(line)["epoch"] for line in (tmp_path / name).read_text().splitlines()] == [1, 2]
+    assert torch.equal(fresh.weight, weights["weight"])
+
+
+def test_a_new_run_clears_the_log_of_one_that_died_before_its_first_checkpoint(tmp_path: Path) -> None:
+    journal, _ = job(tmp_path, seconds=1e9)
+    log(journal, journal.resume(5), 2)
+    state = job(tmp_path)[0].resume(5)
+    assert state.epoch == 0
+    assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
+def test_without_files_nothing_is_written(tmp_path: Path) -> None:
+    journal, _ = job(None)
+    log(journal, journal.resume(5), 2, force=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_copied_weights_do_not_follow_the_module() -> None:
+    _, model = job(None)
+    copied = copy_weights(model)
+    before = copied["weight"].clone()
+    with torch.no_grad():
+        model.weight.add_(1.0)
+    assert torch.equal(copied["weight"], before)

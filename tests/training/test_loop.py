@@ -1,0 +1,106 @@
+"""The loop with an objective that is neither a recommender nor an encoder."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from alignrec.errors import TrainingError
+from alignrec.training.journal import RunFiles
+from alignrec.training.loop import Job, LoopSettings, run_loop
+from alignrec.training.schedule import exponential
+
+
+class Line(torch.nn.Module):
+    """Fits y = 2x; the batch is a tensor of x."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"fit": (self.slope * x - 2 * x).square().mean(), "size": 1e-6 * self.slope.square()}
+
+
+class Batches:
+    def steps(self) -> int:
+        return 5
+
+    def epoch(self, epoch: int):
+        return (torch.full((3,), float(epoch % 3 + step)) for step in range(1, 6))
+
+
+def job(model: Line, **changed) -> Job:
+    values = {
+        "objective": model,
+        "source": Batches(),
+        "optimizer": torch.optim.Adam(model.parameters(), lr=0.1),
+        "schedule": exponential(1.0, 1),
+        "validate": lambda: {"closeness": -abs(float(model.slope.detach()) - 2)},
+        **changed,
+    }
+    return Job(**values)
+
+
+SETTINGS = LoopSettings(epochs=30, metric="closeness", patience=50)
+
+
+def test_minimises_the_sum_of_the_terms() -> None:
+    model = Line()
+    result = run_loop(job(model), SETTINGS, seed=0)
+    assert float(model.slope.detach()) == pytest.approx(2.0, abs=0.02)
+    assert result.history[-1]["loss"]["fit"] < 0.01 * result.history[0]["loss"]["fit"]
+
+
+def test_epochs_are_announced_in_order_before_their_batches() -> None:
+    announced = []
+    run_loop(job(Line(), start_epoch=announced.append), LoopSettings(epochs=3, metric="closeness"), seed=0)
+    assert announced == [1, 2, 3]
+
+
+def test_validates_only_when_due_and_always_at_the_end() -> None:
+    settings = LoopSettings(epochs=7, metric="closeness", validate_every=3)
+    result = run_loop(job(Line()), settings, seed=0)
+    assert [entry["epoch"] for entry in result.history if "valid" in entry] == [3, 6, 7]
+
+
+def test_the_log_on_disk_is_the_history(tmp_path: Path) -> None:
+    result = run_loop(job(Line()), LoopSettings(epochs=4, metric="closeness"), seed=0, files=RunFiles(tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines == result.history
+    assert len((tmp_path / "timing.jsonl").read_text().splitlines()) == 4
+
+
+def test_going_on_from_a_checkpoint_is_the_same_as_never_having_stopped(tmp_path: Path) -> None:
+    whole = Line()
+    run_loop(job(whole), SETTINGS, seed=0)
+    files = RunFiles(tmp_path)
+
+    class PowerError(Exception):
+        pass
+
+    def fails_in_epoch_eleven(epoch: int) -> None:
+        if epoch == 11:
+            raise PowerError
+
+    settings = SETTINGS.model_copy(update={"checkpoint_seconds": 0.0})
+    with pytest.raises(PowerError):
+        run_loop(job(Line(), start_epoch=fails_in_epoch_eleven), settings, seed=0, files=files)
+    resumed = Line()
+    result = run_loop(job(resumed), settings, seed=0, files=files)
+    assert torch.equal(resumed.slope, whole.slope)
+    assert len(result.history) == 30
+
+
+def test_a_loss_that_overflows_is_an_error_naming_epoch_step_and_term(tmp_path: Path) -> None:
+    model = Line()
+    with torch.no_grad():
+        model.slope.fill_(1e30)
+    with pytest.raises(TrainingError, match="loss term fit, size is not finite in epoch 1, step 1"):
+        run_loop(job(model), SETTINGS, seed=0, files=RunFiles(tmp_path))
+
+
+def test_a_validation_value_that_is_not_finite_is_an_error() -> None:
+    with pytest.raises(TrainingError, match="validation closeness is nan in epoch 1"):
+        run_loop(job(Line(), validate=lambda: {"closeness": float("nan")}), SETTINGS, seed=0)

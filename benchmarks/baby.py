@@ -17,7 +17,7 @@ SPLIT_SIZES = {"train": 118_551, "valid": 20_559, "test": 21_682}
 
 @cache
 def interactions(seed: int = 0) -> dict[str, Interactions]:
-    """The three splits (U, I), no pair in two of them, every user with at least one pair in each."""
+    """The three splits (U, I), no pair in two of them; every user has at least 3, 1 and 1 pairs in them."""
     rng = numpy_rng(seed, "baby", "interactions")
     extra = sum(SPLIT_SIZES.values()) - 5 * N_USERS
     degrees = 5 + rng.multinomial(extra, _shares(rng.lognormal(0.0, 1.6, N_USERS)))  # 5-core, median 5 to 6
@@ -25,7 +25,7 @@ def interactions(seed: int = 0) -> dict[str, Interactions]:
     users = np.repeat(np.arange(N_USERS), degrees)
     place = np.arange(len(users)) - np.repeat(np.cumsum(degrees) - degrees, degrees)  # 0, 1, ... within a user
     labels = np.where(place == 0, 1, np.where(place == 1, 2, 0))
-    rest = rng.permutation(np.flatnonzero(place > 1))
+    rest = rng.permutation(np.flatnonzero(place >= 5))  # the other three stay in training
     n_valid, n_test = SPLIT_SIZES["valid"] - N_USERS, SPLIT_SIZES["test"] - N_USERS
     labels[rest[:n_valid]], labels[rest[n_valid : n_valid + n_test]] = 1, 2
     return {name: _matrix(users[labels == code], items[labels == code]) for code, name in enumerate(SPLIT_SIZES)}

@@ -19,12 +19,12 @@ __all__ = [
     "BATCH",
     "AlignRec",
     "LightGCN",
+    "Sampler",
     "adjacency",
     "info_nce",
     "knn_graph",
     "propagated",
     "regularizer",
-    "sample_epoch",
     "train_epoch",
 ]
 
@@ -58,33 +58,39 @@ def knn_graph(features: FloatMatrix, k: int) -> Tensor:
     return torch.sparse_coo_tensor(edges, scale[edges[0]] * weights * scale[edges[1]], shape, check_invariants=False)
 
 
-def sample_epoch(train: Interactions) -> list[tuple[list[int], list[int], list[int]]]:
-    """Shuffled batches of users, positives, negatives; a negative is drawn again while the user has it."""
-    coo = train.tocoo()
-    items = sorted(set(coo.col.tolist()))
-    history: dict[int, set[int]] = {}
-    for user, item in zip(coo.row.tolist(), coo.col.tolist(), strict=True):
-        history.setdefault(user, set()).add(item)
-    pairs = list(zip(coo.row.tolist(), coo.col.tolist(), strict=True))
-    random.shuffle(pairs)
-    batches = []
-    for start in range(0, len(pairs), BATCH):
-        users = [user for user, _ in pairs[start : start + BATCH]]
-        positives = [item for _, item in pairs[start : start + BATCH]]
-        negatives = []
-        for user in users:
-            drawn = random.sample(items, 1)[0]
-            while drawn in history[user]:
-                drawn = random.sample(items, 1)[0]
-            negatives.append(drawn)
-        batches.append((users, positives, negatives))
-    return batches
+class Sampler:
+    """Batches of users, positives and negatives; a negative is drawn again while the user has it."""
+
+    def __init__(self, train: Interactions) -> None:
+        coo = train.tocoo()
+        self.items = sorted(set(coo.col.tolist()))
+        self.pairs = list(zip(coo.row.tolist(), coo.col.tolist(), strict=True))
+        self.history: dict[int, set[int]] = {}
+        for user, item in self.pairs:
+            self.history.setdefault(user, set()).add(item)
+
+    def epoch(self) -> list[tuple[list[int], list[int], list[int]]]:
+        """All pairs, shuffled, one negative drawn for each."""
+        random.shuffle(self.pairs)
+        batches = []
+        for start in range(0, len(self.pairs), BATCH):
+            users = [user for user, _ in self.pairs[start : start + BATCH]]
+            positives = [item for _, item in self.pairs[start : start + BATCH]]
+            batches.append((users, positives, [self.negative(user) for user in users]))
+        return batches
+
+    def negative(self, user: int) -> int:
+        """An item that the user does not have."""
+        drawn = random.sample(self.items, 1)[0]
+        while drawn in self.history[user]:
+            drawn = random.sample(self.items, 1)[0]
+        return drawn
 
 
-def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, train: Interactions) -> float:
+def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, sampler: Sampler) -> float:
     """One epoch as a plain loop; the sum of the losses."""
     total = 0.0
-    for users, positives, negatives in sample_epoch(train):
+    for users, positives, negatives in sampler.epoch():
         optimizer.zero_grad()
         loss = model.loss(torch.tensor(users), torch.tensor(positives), torch.tensor(negatives))
         loss.backward()

@@ -33,11 +33,16 @@ class Representations:
 
     `final` is what is scored. `content` maps a modality to its projected item vectors (I, d).
     `views` maps a name ("behaviour", "content") to a pair of tables that alignments may compare.
+
+    Where only a batch is needed a backbone may represent just its users and items; then `user_ids` and `item_ids`
+    say which rows of the whole these are, in all tables alike, and the batch that comes along counts in them.
     """
 
     final: Embeddings
     content: Mapping[str, Tensor] = field(default_factory=dict)
     views: Mapping[str, Embeddings] = field(default_factory=dict)
+    user_ids: Tensor | None = None  # (rows of the users' tables,) int64; None: all users
+    item_ids: Tensor | None = None  # (rows of the items' tables,) int64; None: all items
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def test_one_table_is_taken_as_it_is_and_several_are_joined_with_unit_rows() -> 
 
 def test_more_neighbours_than_items_is_refused() -> None:
     data, _ = checkerboard()
-    with pytest.raises(AlignrecError, match="31 neighbours .* are not possible"):
+    with pytest.raises(AlignrecError, match=r"31 neighbours .* are not possible"):
         make(data, n_neighbors=31)
 
 

@@ -58,6 +58,21 @@ def test_every_parameter_gets_a_gradient(name: str, data: TrainData) -> None:
         assert parameter.grad.abs().sum() > 0, parameter_name
 
 
+def test_a_batch_alone_gives_the_losses_and_gradients_of_everything(name: str, data: TrainData) -> None:
+    whole, part = make(name, data).double(), make(name, data).double()
+    batch = batch_of(data)
+    few = Batch(batch.users[::3], batch.positives[::3], batch.negatives[::3])
+    expected = whole.losses(whole.represent(), few)
+    found = part.losses(*part.represent_batch(few))
+    assert set(found) == set(expected)
+    for term, value in expected.items():
+        torch.testing.assert_close(found[term], value, rtol=1e-6, atol=1e-9, msg=term)
+    for terms in (expected, found):
+        sum(terms.values()).backward()
+    for key, parameter in whole.named_parameters():
+        torch.testing.assert_close(part.get_parameter(key).grad, parameter.grad, rtol=1e-5, atol=1e-9, msg=key)
+
+
 def test_representations_cover_all_users_and_items(name: str, data: TrainData) -> None:
     reps = make(name, data).represent()
     assert reps.final.users.shape == (12, 8)

@@ -18,6 +18,7 @@ products in the regulariser, trainable features, an L2 term. The paper's forms a
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -27,8 +28,8 @@ from torch import Tensor, nn
 
 from alignrec.graphs import knn_operator, normalized_adjacency, normalized_interactions
 from alignrec.losses import bpr_loss, cosine_alignment, info_nce_rows, similarity_regularizer_rows, squared_norm
-from alignrec.models.base import Backbone, xavier_uniform_table
-from alignrec.ops import matmul, propagate_mean, spmm
+from alignrec.models.base import Backbone, DistinctRows, xavier_uniform_table
+from alignrec.ops import matmul, propagate_mean, propagate_mean_rows, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
 
@@ -93,13 +94,26 @@ class AlignRec(Backbone[AlignRecConfig]):
     def represent(self) -> Representations:
         """Both views over all nodes, and their sum."""
         behaviour = self.split(propagate_mean(self.adjacency, self.embedding, self.config.n_layers))
-        hidden = matmul(self.features, self.project.weight.t()) + self.project.bias  # (I, d)
+        hidden, items = self._content()
+        content = Embeddings(spmm(self.interactions, items), items)
+        return _fused(behaviour, content, hidden)
+
+    def represent_batch(self, batch: Batch) -> tuple[Representations, Batch]:
+        """The same for the batch's users and items; only the content of items is computed for all."""
+        rows = DistinctRows.of(batch)
+        _, mean = propagate_mean_rows(self.adjacency, self.embedding, self.config.n_layers, rows.nodes(self.n_users))
+        hidden, items = self._content()
+        content = Embeddings(spmm(self.interactions, items, rows.users), items.index_select(0, rows.items))
+        reps = _fused(rows.split(mean), content, hidden.index_select(0, rows.items))
+        return replace(reps, user_ids=rows.users, item_ids=rows.items), rows.batch
+
+    def _content(self) -> tuple[Tensor, Tensor]:
+        """Projected features (I, d), and gated id embeddings after the item-item graph (I, d)."""
+        hidden = matmul(self.features, self.project.weight.t()) + self.project.bias
         items = self.embedding[self.n_users :] * torch.sigmoid(self.gate(hidden))
         for _ in range(self.config.n_content_layers):
             items = spmm(self.neighbors, items)
-        content = Embeddings(spmm(self.interactions, items), items)
-        final = Embeddings(behaviour.users + content.users, behaviour.items + content.items)
-        return Representations(final, {"unified": hidden}, {"behaviour": behaviour, "content": content})
+        return hidden, items
 
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr`, `l2`, and those of `cca`, `uia`, `reg` whose weight is not zero."""
@@ -120,9 +134,16 @@ class AlignRec(Backbone[AlignRecConfig]):
             terms["uia"] = config.uia_weight * cosine_alignment(users, positives)
         if config.reg_weight:
             source = self.features.detach() if config.alias_reg_target else self.initial_features
+            if reps.item_ids is not None:
+                source = source.index_select(0, reps.item_ids)
             kept = similarity_regularizer_rows(content.items, source, batch.positives, config.reg_form)
             terms["reg"] = config.reg_weight * kept
         return terms
+
+
+def _fused(behaviour: Embeddings, content: Embeddings, hidden: Tensor) -> Representations:
+    final = Embeddings(behaviour.users + content.users, behaviour.items + content.items)
+    return Representations(final, {"unified": hidden}, {"behaviour": behaviour, "content": content})
 
 
 def unified_features(data: TrainData) -> FloatMatrix:

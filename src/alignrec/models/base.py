@@ -1,6 +1,7 @@
 """What every backbone is: settings, parameters, one forward pass to `Representations`, named loss terms."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -10,7 +11,7 @@ from alignrec.errors import SettingsError
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, Representations, TrainData
 
-__all__ = ["Backbone", "xavier_normal_table", "xavier_uniform_table"]
+__all__ = ["Backbone", "DistinctRows", "xavier_normal_table", "xavier_uniform_table"]
 
 C = TypeVar("C", bound=Settings)
 
@@ -44,6 +45,13 @@ class Backbone(nn.Module, Generic[C]):
         """One forward pass over all users and items."""
         raise NotImplementedError
 
+    def represent_batch(self, batch: Batch) -> tuple[Representations, Batch]:
+        """What a training step needs: representations that hold the batch's rows, and the batch in their numbering.
+
+        Default: everything. A backbone overrides it where a part is cheaper; the losses must not change.
+        """
+        return self.represent(), batch
+
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms, already weighted: their sum is the model's loss on `batch`."""
         raise NotImplementedError
@@ -51,6 +59,32 @@ class Backbone(nn.Module, Generic[C]):
     def split(self, nodes: Tensor) -> Embeddings:
         """Cut a table over all nodes (U + I, d) into users and items; the backward pass is one concatenation."""
         users, items = torch.split(nodes, [self.n_users, self.n_items])
+        return Embeddings(users, items)
+
+
+@dataclass(frozen=True)
+class DistinctRows:
+    """The distinct users and items of a batch, and the batch counted in them."""
+
+    users: Tensor  # (u,) int64
+    items: Tensor  # (i,) int64
+    batch: Batch
+
+    @classmethod
+    def of(cls, batch: Batch) -> "DistinctRows":
+        """Those of `batch`, in ascending order."""
+        users, user_rows = torch.unique(batch.users, return_inverse=True)
+        items, item_rows = torch.unique(torch.cat([batch.positives, batch.negatives]), return_inverse=True)
+        positives, negatives = item_rows.chunk(2)
+        return cls(users, items, Batch(user_rows, positives, negatives))
+
+    def nodes(self, n_users: int) -> Tensor:
+        """Numbers among all nodes, users before items, (u + i,)."""
+        return torch.cat([self.users, self.items + n_users])
+
+    def split(self, rows: Tensor) -> Embeddings:
+        """Cut rows (u + i, d) in the order of `nodes` into users and items."""
+        users, items = torch.split(rows, [len(self.users), len(self.items)])
         return Embeddings(users, items)
 
 

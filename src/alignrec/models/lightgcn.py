@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from alignrec.graphs import normalized_adjacency
 from alignrec.losses import bpr_loss, embedding_norm
-from alignrec.models.base import Backbone, xavier_uniform_table
-from alignrec.ops import propagate_mean
+from alignrec.models.base import Backbone, DistinctRows, xavier_uniform_table
+from alignrec.ops import propagate_mean, propagate_mean_rows
 from alignrec.settings import Settings
 from alignrec.types import Batch, Representations, TrainData
 
@@ -44,17 +44,26 @@ class LightGCN(Backbone[LightGCNConfig]):
         self.adjacency = normalized_adjacency(data.interactions)
 
     def represent(self) -> Representations:
-        """One propagation over all nodes."""
+        """One propagation over all nodes; `ego` is the table before it."""
         final = self.split(propagate_mean(self.adjacency, self.embedding, self.config.n_layers))
-        return Representations(final, views={"behaviour": final})
+        return Representations(final, views={"behaviour": final, "ego": self.split(self.embedding)})
+
+    def represent_batch(self, batch: Batch) -> tuple[Representations, Batch]:
+        """The same for the batch's nodes: the last layer, and its gradient, are computed for them alone."""
+        rows = DistinctRows.of(batch)
+        ego, mean = propagate_mean_rows(self.adjacency, self.embedding, self.config.n_layers, rows.nodes(self.n_users))
+        final = rows.split(mean)
+        views = {"behaviour": final, "ego": rows.split(ego)}
+        return Representations(final, views=views, user_ids=rows.users, item_ids=rows.items), rows.batch
 
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr` on propagated rows and `norm` of unpropagated ones."""
         items = torch.cat([batch.positives, batch.negatives])
         users = reps.final.users.index_select(0, batch.users)  # (B, d)
         positives, negatives = reps.final.items.index_select(0, items).chunk(2)
-        ego = self.embedding.index_select(0, torch.cat([batch.users, items + self.n_users])).chunk(3)
+        ego = reps.views["ego"]
+        ego_items = ego.items.index_select(0, items).chunk(2)
         return {
             "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1), epsilon=1e-10),
-            "norm": self.config.reg_weight * embedding_norm(*ego),
+            "norm": self.config.reg_weight * embedding_norm(ego.users.index_select(0, batch.users), *ego_items),
         }

@@ -30,7 +30,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms of `batch` by name; their sum is the loss."""
-        reps = self.backbone.represent()
+        reps, batch = self.backbone.represent_batch(batch)
         terms = self.backbone.losses(reps, batch)
         for name, plugin in self.plugins.items():
             terms[name] = self.weights[name] * plugin(reps, batch)

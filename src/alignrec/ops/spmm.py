@@ -265,7 +265,7 @@ def _multiply(csr: _Csr, dense: Tensor) -> Tensor:
         return dense.new_zeros(n_rows, dense.shape[1])
     return nn.functional.embedding_bag(
         csr.indices,
-        dense.contiguous(),
+        dense.detach().contiguous(),  # a table that wants a gradient would take a slower kernel
         csr.indptr,
         mode="sum",
         per_sample_weights=csr.values.to(dense.dtype),

@@ -77,7 +77,17 @@ def _train(dataset: "Dataset", model: str, out: Path, seed: int) -> "Run":
     from alignrec.studies import train
 
     features = ["pixels+tfidf"] if model == "alignrec" else []
-    return train(dataset, model=model, features=features, out=out / model, seed=seed, resume=True, device="cpu")
+    settings = {"training": {"lr": 0.002, "patience": 10}}  # a shop this small learns in few steps, so take larger ones
+    return train(
+        dataset,
+        model=model,
+        features=features,
+        settings=settings,
+        out=out / model,
+        seed=seed,
+        resume=True,
+        device="cpu",
+    )
 
 
 def _rows(reports: "dict[str, RunReports]") -> dict[str, dict[str, float]]:

@@ -38,5 +38,5 @@ def test_an_empty_list_is_not_null():
 
 
 def test_blocks_cover_all_rows(monkeypatch):
-    monkeypatch.setattr(fingerprint, "BLOCK", 2)
+    monkeypatch.setattr(fingerprint, "_BLOCK", 2)
     assert hash_strings(["a", "b", "c", "d", "e"]) != hash_strings(["a", "b", "c", "d", "f"])

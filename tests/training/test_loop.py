@@ -104,3 +104,45 @@ def test_a_loss_that_overflows_is_an_error_naming_epoch_step_and_term(tmp_path: 
 def test_a_validation_value_that_is_not_finite_is_an_error() -> None:
     with pytest.raises(TrainingError, match="validation closeness is nan in epoch 1"):
         run_loop(job(Line(), validate=lambda: {"closeness": float("nan")}), SETTINGS, seed=0)
+
+
+def test_the_last_weights_stay_when_asked_for() -> None:
+    values = iter([3.0, 1.0])
+    slopes = []
+
+    def validate() -> dict[str, float]:
+        slopes.append(float(model.slope.detach()))
+        return {"closeness": next(values)}
+
+    model = Line()
+    run_loop(job(model, validate=validate), SETTINGS.model_copy(update={"epochs": 2, "keep": "last"}), seed=0)
+    assert float(model.slope.detach()) == slopes[1] != slopes[0]
+
+
+def test_a_long_gradient_is_scaled_to_the_clip() -> None:
+    """Plain gradient descent moves by rate x norm of the gradient, so a step shows the norm."""
+    model = Line()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+
+    class OneStep(Batches):
+        def steps(self) -> int:
+            return 1
+
+        def epoch(self, epoch: int):
+            return [torch.full((3,), 100.0)]
+
+    settings = LoopSettings(epochs=1, metric="closeness", gradient_clip=0.25)
+    run_loop(job(model, optimizer=optimizer, source=OneStep()), settings, seed=0)
+    assert float(model.slope.detach()) == pytest.approx(0.25, rel=1e-4)
+
+
+def test_the_rate_is_set_before_every_step() -> None:
+    model, seen = Line(), []
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    optimizer.register_step_pre_hook(lambda opt, _args, _kwargs: seen.append(opt.param_groups[0]["lr"]))
+    run_loop(
+        job(model, optimizer=optimizer, schedule=lambda done: 1 - done / 2),
+        LoopSettings(epochs=2, metric="closeness"),
+        seed=0,
+    )
+    assert seen == pytest.approx([0.1 * (1 - step / 10) for step in range(10)])

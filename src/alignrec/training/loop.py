@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -38,9 +38,11 @@ class LoopSettings(Settings):
     validate_every: int = Field(1, ge=1)
     """Epochs between validations."""
     metric: str = "recall@20"
-    """The validation metric that selects the best epoch."""
-    weight_decay: float = Field(0.0, ge=0)
-    """L2 penalty inside Adam."""
+    """The validation metric that selects the best epoch; larger is better."""
+    keep: Literal["best", "last"] = "best"
+    """Whether the weights of the best epoch are left, or those of the last."""
+    gradient_clip: float | None = Field(None, gt=0)
+    """Largest norm of the gradient over all parameters; longer ones are scaled down to it. None: as they are."""
     checkpoint_seconds: float = Field(30.0, ge=0)
     """Least time between two checkpoints on disk; it does not change any result."""
 
@@ -74,7 +76,7 @@ class Job:
     """Maps a batch to a dict of named scalar loss terms; their sum is minimised."""
     source: BatchSource
     optimizer: torch.optim.Optimizer
-    """Steps the objective's parameters; its learning rates are scaled by `schedule`."""
+    """Steps the objective's parameters; its learning rates are scaled by `schedule` before every step."""
     schedule: Schedule
     validate: Validate
     """Metrics of the present weights."""
@@ -105,10 +107,8 @@ def run_loop(
         while state.epoch < settings.epochs and not state.stopping.stop:
             state.epoch += 1
             began = time.perf_counter()
-            for group, rate in zip(job.optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * job.schedule(state.epoch - 1)
             line: dict[str, Any] = {"epoch": state.epoch, "lr": rates[0] * job.schedule(state.epoch - 1)}
-            line["loss"] = _train_epoch(job, state.epoch, seed)
+            line["loss"] = _train_epoch(job, settings, rates, state.epoch, seed)
             trained = time.perf_counter()
             if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
                 line["valid"] = _validated(job.validate(), settings.metric, state.epoch)
@@ -123,15 +123,15 @@ def run_loop(
                 break
     if state.stopping.stop:
         status = "patience"
-    if state.best_weights:
+    if state.best_weights and settings.keep == "best":
         job.objective.load_state_dict(state.best_weights)
     return FitResult(status, state.epoch, state.stopping.best_epoch, state.stopping.best, state.history)
 
 
-def _train_epoch(job: Job, epoch: int, seed: int) -> dict[str, float]:
+def _train_epoch(job: Job, settings: LoopSettings, rates: list[float], epoch: int, seed: int) -> dict[str, float]:
     """One epoch of steps; the mean of every loss term over the steps."""
     totals: dict[str, Tensor] = {}
-    steps = 0
+    steps, n_steps = 0, job.source.steps()
     with torch.random.fork_rng(devices=_cuda_devices(job.objective)):
         torch.manual_seed(derive_seed(seed, "epoch", epoch))
         job.start_epoch(epoch)
@@ -141,8 +141,13 @@ def _train_epoch(job: Job, epoch: int, seed: int) -> dict[str, float]:
             values = torch.stack(list(terms.values()))
             if not bool(torch.isfinite(values).all()):
                 _raise_not_finite(terms, epoch, steps + 1)
+            factor = job.schedule(epoch - 1 + steps / n_steps)
+            for group, rate in zip(job.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
             job.optimizer.zero_grad(set_to_none=True)
             values.sum().backward()  # type: ignore[no-untyped-call]
+            if settings.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(job.objective.parameters(), settings.gradient_clip)
             job.optimizer.step()
             steps += 1
             for name, value in zip(terms, values.detach().double().unbind(), strict=True):

@@ -23,6 +23,8 @@ class TrainingSettings(LoopSettings):
     """Training interactions in a step; each brings one negative."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate of Adam."""
+    weight_decay: float = Field(0.0, ge=0)
+    """L2 penalty inside Adam."""
     lr_decay: float = Field(1.0, gt=0, le=1)
     """Factor on the learning rate every `lr_decay_epochs` epochs, applied smoothly."""
     lr_decay_epochs: float = Field(50.0, gt=0)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from alignrec import evaluate, train
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
@@ -34,6 +36,16 @@ def test_segments_has_a_column_per_run(quickstart: tuple[Path, str]) -> None:
     out = run("segments.py", folder / "run")
     assert "segment" in out
     assert "run" in out.splitlines()[2]
+
+
+def test_paired_compares_what_evaluation_reports(quickstart: tuple[Path, str]) -> None:
+    folder, _ = quickstart
+    other = train(folder / "shop", model="bpr", out=folder / "bpr", settings={"training": {"epochs": 2}})
+    out = run("paired.py", folder / "run", "--", other.path)
+    first, second = (evaluate(path).model["test"]["recall@20"] for path in (folder / "run", other.path))
+    assert f"A {first:.4f}" in out
+    assert f"B {second:.4f}" in out
+    assert f"A - B {first - second:+.4f}" in out
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

@@ -163,8 +163,12 @@ def test_every_setting_says_what_it_sets():
 
 
 def test_no_pickle_is_ever_read():
-    reads = re.compile(r"\b(pickle|joblib|dill|shelve|marshal)\b\s*(\.load|import)|import (pickle|joblib|dill|shelve)")
-    opens = re.compile(r"\btorch\.load\(|allow_pickle\s*=\s*True|weights_only\s*=\s*False")
+    # The exception of a refused file may be named, and torch may read tensors and plain containers.
+    reads = re.compile(
+        r"\b(pickle|joblib|dill|shelve|marshal)\b\s*(\.load|import(?! UnpicklingError\n))"
+        r"|import (pickle|joblib|dill|shelve)"
+    )
+    opens = re.compile(r"\btorch\.load\((?![^()]*weights_only=True\))|allow_pickle\s*=\s*True|weights_only\s*=\s*False")
     found = {relative(p) for p in MODULES if any(r.search(p.read_text(encoding="utf-8")) for r in (reads, opens))}
     assert found == set()
 

@@ -52,6 +52,12 @@ def test_a_file_that_is_no_picture_is_an_os_error(tmp_path, content):
         open_picture(tmp_path / "bad")
 
 
+def test_a_file_made_to_fill_the_memory_is_not_decoded(tmp_path):
+    Image.new("1", (12_000, 9_000)).save(tmp_path / "bomb.png")  # 13 kB that would be 324 MB
+    with pytest.raises(OSError, match="108000000 pixels"):
+        open_picture(tmp_path / "bomb.png")
+
+
 def test_transparent_parts_are_white(tmp_path):
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     assert open_picture(tmp_path / "clear.png").getpixel((1, 1)) == (255, 255, 255)

@@ -37,7 +37,7 @@ def job(model: Line, **changed) -> Job:
         "source": Batches(),
         "optimizer": torch.optim.Adam(model.parameters(), lr=0.1),
         "schedule": exponential(1.0, 1),
-        "validate": lambda: {"closeness": -abs(float(model.slope.detach()) - 2)},
+        "validate": lambda _epoch: {"closeness": -abs(float(model.slope.detach()) - 2)},
         **changed,
     }
     return Job(**values)
@@ -103,14 +103,14 @@ def test_a_loss_that_overflows_is_an_error_naming_epoch_step_and_term(tmp_path: 
 
 def test_a_validation_value_that_is_not_finite_is_an_error() -> None:
     with pytest.raises(TrainingError, match="validation closeness is nan in epoch 1"):
-        run_loop(job(Line(), validate=lambda: {"closeness": float("nan")}), SETTINGS, seed=0)
+        run_loop(job(Line(), validate=lambda _epoch: {"closeness": float("nan")}), SETTINGS, seed=0)
 
 
 def test_the_last_weights_stay_when_asked_for() -> None:
     values = iter([3.0, 1.0])
     slopes = []
 
-    def validate() -> dict[str, float]:
+    def validate(_epoch: int) -> dict[str, float]:
         slopes.append(float(model.slope.detach()))
         return {"closeness": next(values)}
 

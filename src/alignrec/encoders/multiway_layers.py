@@ -95,8 +95,9 @@ class MultiwayBlock(nn.Module):
         attended = functional.scaled_dot_product_attention(queries, all_keys, values, attn_mask=keys)
         attended = attended.transpose(1, 2).flatten(2)  # (B, N, d)
         of_attention, of_ffn = (None, None) if scale is None else scale.unbind(0)
+        shares = torch.split(attended, [states.shape[1] for _, states in present], dim=1)
         outcome = []
-        for (expert, states), own in zip(present, attended.split([s.shape[1] for _, s in present], dim=1), strict=True):
+        for (expert, states), own in zip(present, shares, strict=True):
             outcome.append(expert.feed(expert.mix_in(states, own, of_attention), of_ffn))
         return (None if vision is None else outcome[0]), (None if text is None else outcome[-1])
 

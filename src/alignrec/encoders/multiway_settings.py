@@ -18,25 +18,25 @@ __all__ = ["MULTIWAY_PRESETS", "MultiwaySettings"]
 class MultiwaySettings(Settings):
     """Shape of the encoder; the defaults are those of BEiT-3 base."""
 
-    layers: int = Field(12, ge=1)
+    layers: int = Field(default=12, ge=1)
     """Blocks."""
-    width: int = Field(768, ge=1)
+    width: int = Field(default=768, ge=1)
     """Length d of a token's vector, and of an item's."""
-    heads: int = Field(12, ge=1)
+    heads: int = Field(default=12, ge=1)
     """Attention heads; they divide `width`."""
-    ffn: int = Field(3072, ge=1)
+    ffn: int = Field(default=3072, ge=1)
     """Hidden width of the feed-forward networks."""
-    image_size: int = Field(224, ge=1)
+    image_size: int = Field(default=224, ge=1)
     """Width and height of a picture, in pixels."""
-    patch_size: int = Field(16, ge=1)
+    patch_size: int = Field(default=16, ge=1)
     """Width and height of a patch, in pixels; it divides `image_size`."""
-    text_vocab: int = Field(64_010, ge=5)
+    text_vocab: int = Field(default=64_010, ge=5)
     """Rows of the text embedding: at least the tokenizer's ids."""
-    visual_vocab: int = Field(8192, ge=2)
+    visual_vocab: int = Field(default=8192, ge=2)
     """Distinct visual tokens that masked patches are predicted as."""
-    text_positions: int = Field(1022, ge=2)
+    text_positions: int = Field(default=1022, ge=2)
     """Longest text in tokens, <s> and </s> among them."""
-    drop_path: float = Field(0.1, ge=0, lt=1)
+    drop_path: float = Field(default=0.1, ge=0, lt=1)
     """Chance that an item skips the last block in training; it rises linearly from 0 at the first."""
     checkpoint_activations: bool = False
     """Compute a block's activations again in the backward pass instead of keeping them: less memory, more time."""

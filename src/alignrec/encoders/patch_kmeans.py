@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from alignrec.artifacts import read_arrays, read_json, staged_folder, write_arrays, write_json
+from alignrec.artifacts import (
+    hash_arrays,
+    hash_values,
+    read_arrays,
+    read_json,
+    staged_folder,
+    write_arrays,
+    write_json,
+)
 from alignrec.encoders.kmeans import fit_centres, nearest_centres
 from alignrec.encoders.patch_descriptors import COLOURS, DESCRIPTOR_SIZE, EDGES, describe_patches, flat_patches
 from alignrec.encoders.pixel_values import patches_per_side
@@ -108,6 +116,12 @@ class PatchKMeans(nn.Module):
         """Width and height of a patch in pixels."""
         return self.settings.patch_size
 
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of all that decides the words: two tokenizers with one hash are the same."""
+        numbers = (self.offset, self.scale, self.centres)
+        return hash_values({"kind": "patch-kmeans", "patch": self.patch_size, "numbers": _hash_tensors(numbers)})
+
     def grid(self, image_size: int) -> int:
         """g: an image of `image_size` pixels a side has g x g patches.
 
@@ -180,6 +194,10 @@ class _Reservoir:
 
     def rows(self, most: int) -> FloatMatrix:
         return self._rows[: max(0, most)]
+
+
+def _hash_tensors(tensors: Iterable[Tensor]) -> str:
+    return hash_arrays(*(tensor.cpu().numpy() for tensor in tensors))
 
 
 def _sample(batches: Iterable[Tensor], settings: PatchKMeansSettings, seed: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Opens the pictures of a catalogue, one at a time, upright and in RGB; says which are missing or do not open."""
 
 import struct
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,8 @@ __all__ = ["PictureReport", "open_picture", "read_pictures"]
 
 _EXAMPLES = 5
 # what Pillow raises on files that are not, or not wholly, the picture they claim to be
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # more than 89 million pixels
 
 
 @dataclass
@@ -42,10 +44,10 @@ def open_picture(path: Path, least_size: int | None = None) -> Image.Image:
     `least_size` allows a JPEG to be decoded at a fraction of its size, neither side under that many pixels.
 
     Raises:
-        OSError: the file is missing or is not a readable picture.
+        OSError: the file is missing, is not a readable picture, or has more than 89 million pixels.
     """
     try:
-        with Image.open(path) as picture:
+        with _opened(path) as picture:
             if least_size is not None:
                 picture.draft("RGB", (least_size, least_size))
             upright = ImageOps.exif_transpose(picture)
@@ -56,8 +58,15 @@ def open_picture(path: Path, least_size: int | None = None) -> Image.Image:
             return upright.convert("RGB")
     except OSError:
         raise
-    except _UNREADABLE as error:
+    except (*_UNREADABLE, *_TOO_LARGE) as error:
         raise OSError(f"{path} is not a readable picture ({error})") from None
+
+
+def _opened(path: Path) -> Image.Image:
+    """The picture, not decoded yet; from the size on where Pillow warns of a file made to fill the memory, none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(path)
 
 
 def read_pictures(

@@ -12,7 +12,7 @@ from alignrec.errors import ArtifactError, FeatureError
 from alignrec.features.table import FeatureTable, fuse
 from alignrec.types import FloatMatrix
 
-__all__ = ["import_features", "list_features", "load_features", "save_features"]
+__all__ = ["import_features", "list_features", "load_features", "require_usable_name", "save_features"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -23,8 +23,7 @@ def save_features(folder: Path, table: FeatureTable) -> None:
     Raises:
         FeatureError: the name is not usable as a file name.
     """
-    if not _NAME.fullmatch(table.name):
-        raise FeatureError(f"feature name {table.name!r} is not usable; use letters, digits, '_', '-' and '.'")
+    require_usable_name(table.name)
     write_arrays(folder / f"{table.name}.safetensors", {"features": table.matrix})
     write_json(
         folder / f"{table.name}.json",
@@ -38,6 +37,16 @@ def save_features(folder: Path, table: FeatureTable) -> None:
             "provenance": dict(table.provenance),
         },
     )
+
+
+def require_usable_name(name: str) -> None:
+    """Check that features can be saved as `name`; worth doing before a long extraction.
+
+    Raises:
+        FeatureError: the name is not usable as a file name.
+    """
+    if not _NAME.fullmatch(name):
+        raise FeatureError(f"feature name {name!r} is not usable; use letters, digits, '_', '-' and '.'")
 
 
 def list_features(folder: Path) -> list[str]:

@@ -39,25 +39,25 @@ __all__ = ["AlignRec", "AlignRecConfig", "unified_features"]
 class AlignRecConfig(Settings):
     """Settings of AlignRec; α, β and λ of the paper are `cca_weight`, `uia_weight` and `reg_weight`."""
 
-    embedding_size: int = Field(64, ge=1)
+    embedding_size: int = Field(default=64, ge=1)
     """Length of a user's and an item's vector."""
-    n_layers: int = Field(2, ge=0)
+    n_layers: int = Field(default=2, ge=0)
     """Propagation steps L of the behaviour view."""
-    n_content_layers: int = Field(1, ge=0)
+    n_content_layers: int = Field(default=1, ge=0)
     """Propagation steps l over the item-item graph."""
-    n_neighbors: int = Field(10, ge=1)
+    n_neighbors: int = Field(default=10, ge=1)
     """Items kept per item in the item-item graph, the item itself among them (K' of the paper)."""
-    cca_weight: float = Field(0.01, ge=0)
+    cca_weight: float = Field(default=0.01, ge=0)
     """α: alignment of the content view with the behaviour view; 0 leaves it out."""
-    uia_weight: float = Field(0.1, ge=0)
+    uia_weight: float = Field(default=0.1, ge=0)
     """β: alignment of users with the items they took; 0 leaves it out."""
-    reg_weight: float = Field(0.1, ge=0)
+    reg_weight: float = Field(default=0.1, ge=0)
     """λ: the content view keeps the similarities of the features; 0 leaves it out."""
-    temperature: float = Field(0.2, gt=0)
+    temperature: float = Field(default=0.2, gt=0)
     """τ of the contrastive alignment."""
-    l2_weight: float = Field(1e-4, ge=0)
+    l2_weight: float = Field(default=1e-4, ge=0)
     """Weight of ½ Σ‖h‖² / B over the batch's scored rows (in the authors' code, not in the paper)."""
-    l2_batch_size: int | None = Field(None, ge=1)
+    l2_batch_size: int | None = Field(default=None, ge=1)
     """B of that term; by default the rows in the batch, the authors' code takes the configured batch size."""
     reg_form: Literal["dot", "cosine"] = "dot"
     """`dot` compares dot products of the content view with feature cosines (authors' code); `cosine` is the paper's."""

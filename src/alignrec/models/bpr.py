@@ -18,9 +18,9 @@ __all__ = ["BPR", "BPRConfig"]
 class BPRConfig(Settings):
     """Settings of BPR."""
 
-    embedding_size: int = Field(64, ge=1)
+    embedding_size: int = Field(default=64, ge=1)
     """Length of a user's and an item's vector."""
-    reg_weight: float = Field(0.1, ge=0)
+    reg_weight: float = Field(default=0.1, ge=0)
     """Weight of the norm (not squared) of the batch's embeddings."""
 
 

@@ -21,11 +21,11 @@ __all__ = ["LightGCN", "LightGCNConfig"]
 class LightGCNConfig(Settings):
     """Settings of LightGCN."""
 
-    embedding_size: int = Field(64, ge=1)
+    embedding_size: int = Field(default=64, ge=1)
     """Length of a user's and an item's vector."""
-    n_layers: int = Field(2, ge=0)
+    n_layers: int = Field(default=2, ge=0)
     """Number L of propagation steps."""
-    reg_weight: float = Field(1e-3, ge=0)
+    reg_weight: float = Field(default=1e-3, ge=0)
     """Weight of the norm (not squared) of the batch's unpropagated embeddings."""
 
 

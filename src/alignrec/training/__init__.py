@@ -1,8 +1,22 @@
 """*A model and batches → a trained model: one loop, checkpoints, early stopping.*"""
 
+from alignrec.training.encoder import MaskingSettings, PretrainingSettings, pretrain
 from alignrec.training.journal import RunFiles
 from alignrec.training.loop import FitResult, Job, LoopSettings, run_loop
 from alignrec.training.objective import Objective
 from alignrec.training.recommender import TrainingSettings, embed, fit
 
-__all__ = ["FitResult", "Job", "LoopSettings", "Objective", "RunFiles", "TrainingSettings", "embed", "fit", "run_loop"]
+__all__ = [
+    "FitResult",
+    "Job",
+    "LoopSettings",
+    "MaskingSettings",
+    "Objective",
+    "PretrainingSettings",
+    "RunFiles",
+    "TrainingSettings",
+    "embed",
+    "fit",
+    "pretrain",
+    "run_loop",
+]

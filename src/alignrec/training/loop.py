@@ -25,25 +25,25 @@ from alignrec.training.schedule import Schedule
 
 __all__ = ["BatchSource", "FitResult", "Job", "LoopSettings", "run_loop"]
 
-Validate = Callable[[], Mapping[str, float]]
+Validate = Callable[[int], Mapping[str, float]]  # from the epoch's number
 
 
 class LoopSettings(Settings):
     """Settings that every training run has, whatever is trained."""
 
-    epochs: int = Field(1000, ge=1)
+    epochs: int = Field(default=1000, ge=1)
     """Most epochs to train; early stopping usually ends a run before."""
-    patience: int = Field(20, ge=0)
+    patience: int = Field(default=20, ge=0)
     """Validations without improvement that are still waited for."""
-    validate_every: int = Field(1, ge=1)
+    validate_every: int = Field(default=1, ge=1)
     """Epochs between validations."""
     metric: str = "recall@20"
     """The validation metric that selects the best epoch; larger is better."""
     keep: Literal["best", "last"] = "best"
     """Whether the weights of the best epoch are left, or those of the last."""
-    gradient_clip: float | None = Field(None, gt=0)
+    gradient_clip: float | None = Field(default=None, gt=0)
     """Largest norm of the gradient over all parameters; longer ones are scaled down to it. None: as they are."""
-    checkpoint_seconds: float = Field(30.0, ge=0)
+    checkpoint_seconds: float = Field(default=30.0, ge=0)
     """Least time between two checkpoints on disk; it does not change any result."""
 
 
@@ -111,7 +111,7 @@ def run_loop(
             line["loss"] = _train_epoch(job, settings, rates, state.epoch, seed)
             trained = time.perf_counter()
             if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
-                line["valid"] = _validated(job.validate(), settings.metric, state.epoch)
+                line["valid"] = _validated(job.validate(state.epoch), settings.metric, state.epoch)
                 if state.stopping.update(line["valid"][settings.metric], state.epoch):
                     state.best_weights = copy_weights(job.objective)
             state.history.append(line)

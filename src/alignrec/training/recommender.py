@@ -19,15 +19,15 @@ __all__ = ["TrainingSettings", "TripleSource", "embed", "fit"]
 class TrainingSettings(LoopSettings):
     """Settings of a recommender's training."""
 
-    batch_size: int = Field(2048, ge=1)
+    batch_size: int = Field(default=2048, ge=1)
     """Training interactions in a step; each brings one negative."""
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(default=1e-3, gt=0)
     """Learning rate of Adam."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """L2 penalty inside Adam."""
-    lr_decay: float = Field(1.0, gt=0, le=1)
+    lr_decay: float = Field(default=1.0, gt=0, le=1)
     """Factor on the learning rate every `lr_decay_epochs` epochs, applied smoothly."""
-    lr_decay_epochs: float = Field(50.0, gt=0)
+    lr_decay_epochs: float = Field(default=50.0, gt=0)
     """See `lr_decay`."""
 
 
@@ -86,7 +86,7 @@ def fit(
         TripleSource(data, settings.batch_size, seed, device),
         optimizer,
         exponential(settings.lr_decay, settings.lr_decay_epochs),
-        validate=lambda: validate(embed(objective)),
+        validate=lambda _epoch: validate(embed(objective)),
         start_epoch=lambda epoch: objective.backbone.start_epoch(torch_rng(seed, "model", epoch)),
     )
     return run_loop(job, settings, seed=seed, files=files, label=label)

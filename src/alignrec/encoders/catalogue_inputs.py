@@ -1,0 +1,117 @@
+"""What an encoder reads of a catalogue, item by item: squares of pixels, visual tokens, words. All on disk, mapped."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alignrec.artifacts import hash_values, staged_folder, write_json
+from alignrec.data import Dataset
+from alignrec.encoders.image_cache import ImageCache
+from alignrec.encoders.item_texts import item_texts
+from alignrec.encoders.text_tokens import TextTokenizer
+from alignrec.encoders.visual_tokens import VisualTokenizer
+from alignrec.progress import progress_bar
+
+__all__ = ["CatalogueInputs", "inverse_document_frequency", "prepare_inputs"]
+
+_FORMAT = 1
+_CHUNK = 256
+_PAD = 1
+
+
+@dataclass(frozen=True, eq=False)
+class CatalogueInputs:
+    """I items; L is the longest text in tokens."""
+
+    images: ImageCache
+    visual_tokens: NDArray[np.int16]  # (I, P), mapped
+    tokens: NDArray[np.int32]  # (I, L), mapped
+    has_text: NDArray[np.bool_]  # (I,)
+    word_starts: Tensor  # (vocabulary,) bool, ids that begin a word
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def has_image(self) -> NDArray[np.bool_]:
+        """Which items have a readable picture, (I,)."""
+        return self.images.found
+
+    def text(self, items: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Ids (B, L') int64 and padding (B, L') bool of `items`; L' is the longest among them."""
+        ids = torch.from_numpy(self.tokens[items].astype(np.int64))
+        padding = ids == _PAD
+        length = max(int((~padding).sum(dim=1).max()), 2)
+        return ids[:, :length], padding[:, :length]
+
+
+def prepare_inputs(
+    dataset: Dataset, images: ImageCache, text: TextTokenizer, visual: VisualTokenizer, *, max_length: int, folder: Path
+) -> CatalogueInputs:
+    """Tokenise the catalogue into `folder`, once: what is there for the same content and tokenizers is opened.
+
+    Args:
+        dataset: its texts.
+        images: its pictures.
+        text: tokenizer of texts.
+        visual: tokenizer of pictures.
+        max_length: longest text in tokens.
+        folder: of the caches.
+    """
+    key = hash_values(
+        {
+            "format": _FORMAT,
+            "items": dataset.content_hash,
+            "images": images.folder.name,
+            "text": [text.content_hash, max_length],
+            "visual": visual.content_hash,
+        }
+    )
+    final = folder / f"tokens-{key[:16]}"
+    if not final.is_dir():
+        with staged_folder(final) as stage:
+            _write_tokens(dataset, images, text, visual, max_length, stage)
+    tokens = np.load(final / "text.npy", mmap_mode="r")
+    visual_tokens = np.load(final / "visual.npy", mmap_mode="r")
+    return CatalogueInputs(images, visual_tokens, tokens, np.load(final / "has_text.npy"), text.word_starts)
+
+
+def _write_tokens(
+    dataset: Dataset, images: ImageCache, text: TextTokenizer, visual: VisualTokenizer, max_length: int, stage: Path
+) -> None:
+    texts = item_texts(dataset)
+    n_items = len(texts)
+    patches = visual.grid(images.settings.size) ** 2
+    words = np.lib.format.open_memmap(stage / "text.npy", "w+", np.int32, (n_items, max_length))
+    codes = np.lib.format.open_memmap(stage / "visual.npy", "w+", np.int16, (n_items, patches))
+    words[:] = _PAD
+    with progress_bar("tokens", n_items) as bar:
+        for start in range(0, n_items, _CHUNK):
+            rows = slice(start, min(start + _CHUNK, n_items))
+            ids = text.encode(texts[rows], max_length).ids.numpy()
+            words[rows, : ids.shape[1]] = ids
+            codes[rows] = visual.encode(images.load(np.arange(rows.start, rows.stop))).reshape(-1, patches).numpy()
+            bar.advance(rows.stop - rows.start)
+    words.flush()
+    codes.flush()
+    np.save(stage / "has_text.npy", np.array([bool(entry) for entry in texts]))
+    write_json(stage / "tokens.json", {"items": n_items, "max_length": max_length, "patches": patches})
+
+
+def inverse_document_frequency(tokens: NDArray[np.int32], vocab: int) -> Tensor:
+    """log((I + 1) / (n_v + 1)) for each id v that occurs in n_v of I texts, (vocab,)."""
+    counts = np.zeros(vocab, dtype=np.int64)
+    for chunk in _chunks(len(tokens)):
+        rows = tokens[chunk].astype(np.int64)
+        pairs = np.unique(rows + vocab * np.arange(len(rows))[:, None])
+        counts += np.bincount(pairs % vocab, minlength=vocab)
+    return torch.from_numpy(np.log((len(tokens) + 1) / (counts + 1)).astype(np.float32))
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    return (slice(start, start + _CHUNK) for start in range(0, n, _CHUNK))

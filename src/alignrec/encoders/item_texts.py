@@ -1,0 +1,31 @@
+"""The text of an item: "title + brand + description", as AlignRec's encoder reads it (Section 4.2.1)."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from alignrec.data import Dataset
+from alignrec.errors import UsageError
+
+__all__ = ["ITEM_TEXT_COLUMNS", "item_texts"]
+
+ITEM_TEXT_COLUMNS = ("title", "brand", "description")
+
+
+def item_texts(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS) -> list[str]:
+    """One text per item: its values in these columns of the catalogue, a blank between them; "" where there are none.
+
+    `categories` may be named too; they are read from the general to the special. What should not be cut off
+    where texts are too long comes first.
+
+    Raises:
+        UsageError: a column that the catalogue does not have, or that holds no text.
+    """
+    schema = dataset.catalogue.schema
+    usable = [name for name in schema if name not in ("item_id", "image")]
+    unknown = [name for name in columns if name not in usable]
+    if unknown or not columns:
+        raise UsageError(f"cannot read texts from {unknown or 'no column'}; allowed: {', '.join(usable)}")
+    values = [pl.col(name).list.drop_nulls().list.join(" ") if name == "categories" else name for name in columns]
+    texts = dataset.catalogue.select(pl.concat_str(values, separator=" ", ignore_nulls=True).str.strip_chars())
+    return texts.to_series().to_list()

@@ -1,0 +1,111 @@
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from alignrec.data import Dataset
+from alignrec.encoders.catalogue_inputs import inverse_document_frequency
+from alignrec.encoders.item_texts import item_texts
+from alignrec.encoders.patch_kmeans import PatchKMeans, PatchKMeansSettings
+from alignrec.encoders.text_tokens import TextTokenizer, TextTokenizerSettings
+
+
+def caches(folder):
+    return sorted(path.name for path in (folder / "cache").glob("tokens-*"))
+
+
+@pytest.fixture
+def own_shop(shop_folder, tmp_path):
+    """A copy that a test may change; times of change are kept."""
+    return shutil.copytree(shop_folder, tmp_path / "shop")
+
+
+def test_every_item_has_the_tokens_that_the_tokenizers_give_it(shop_folder, readers):
+    data = Dataset.load(shop_folder)
+    inputs = readers.inputs(data)
+    assert len(inputs) == 40
+    items = np.array([5, 39, 7])
+    ids, padding = inputs.text(items)
+    direct = readers.text.encode([item_texts(data)[item] for item in items], 20)
+    assert torch.equal(ids, direct.ids)
+    assert torch.equal(padding, direct.padding)
+    visual = readers.visual.encode(inputs.images.load(items))
+    assert np.array_equal(inputs.visual_tokens[items], visual.numpy())
+    assert torch.equal(inputs.word_starts, readers.text.word_starts)
+
+
+def test_texts_are_as_long_as_the_longest_beside_them(inputs):
+    lengths = (inputs.tokens != 1).sum(axis=1)
+    short, long = int(np.argmin(lengths)), int(np.argmax(lengths))
+    assert inputs.text(np.array([short]))[0].shape == (1, lengths[short])
+    assert inputs.text(np.array([short, long]))[0].shape == (2, lengths[long])
+
+
+def test_items_that_lack_a_modality_are_told(shop_folder, readers, inputs):
+    assert np.flatnonzero(~inputs.has_image).tolist() == [0, 2]
+    assert readers.inputs(Dataset.load(shop_folder)).has_text.all()
+
+
+def test_what_is_there_is_opened_and_not_made_again(own_shop, readers, monkeypatch):
+    first = readers.inputs(Dataset.load(own_shop))
+    monkeypatch.setattr(PatchKMeans, "encode", lambda *_: pytest.fail("encoded again"))
+    second = readers.inputs(Dataset.load(own_shop))
+    assert len(caches(own_shop)) == 1
+    assert np.array_equal(first.visual_tokens, second.visual_tokens)
+    assert np.array_equal(first.tokens, second.tokens)
+
+
+def test_other_tokenizers_of_the_same_size_have_a_cache_of_their_own(own_shop, readers):
+    data = Dataset.load(own_shop)
+    readers.inputs(data)
+    visual = PatchKMeans.fit(
+        [torch.rand(30, 3, 24, 24, generator=torch.Generator().manual_seed(0))],
+        PatchKMeansSettings(patch_size=8, vocab_size=readers.visual.vocab_size),
+    )
+    replace(readers, visual=visual).inputs(data)
+    assert len(caches(own_shop)) == 2
+    text = TextTokenizer.train([text[::-1] for text in item_texts(data)], TextTokenizerSettings(vocab_size=120))
+    replace(readers, text=text).inputs(data)
+    assert len(caches(own_shop)) == 3
+    replace(readers, max_length=10).inputs(data)
+    assert len(caches(own_shop)) == 4
+
+
+def test_a_hash_of_visual_words_changes_with_any_number_in_them(readers):
+    other = PatchKMeans(
+        readers.visual.settings,
+        readers.visual.offset,
+        readers.visual.scale,
+        readers.visual.centres + 1e-3,
+        readers.visual.usage,
+    )
+    assert other.content_hash != readers.visual.content_hash
+
+
+def test_making_tokens_that_breaks_off_leaves_no_cache(own_shop, readers, monkeypatch):
+    def breaks(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PatchKMeans, "encode", breaks)
+    shutil.rmtree(own_shop / "cache", ignore_errors=True)
+    with pytest.raises(KeyboardInterrupt):
+        readers.inputs(Dataset.load(own_shop))
+    assert caches(own_shop) == []
+
+
+def test_inverse_document_frequencies_by_hand():
+    """Id 5 is in both texts, twice in the first; 7 in one; 6 in none."""
+    tokens = np.array([[0, 5, 5, 2], [0, 5, 7, 2]], dtype=np.int32)
+    weights = inverse_document_frequency(tokens, 8)
+    assert weights.shape == (8,)
+    assert weights[[5, 7, 6]].tolist() == pytest.approx([0, math.log(3 / 2), math.log(3)])
+
+
+def test_document_frequencies_are_summed_over_a_catalogue_of_any_length():
+    tokens = np.random.default_rng(0).integers(0, 9, (700, 5)).astype(np.int32)
+    counts = np.array([(tokens == v).any(axis=1).sum() for v in range(9)])
+    expected = np.log(701 / (counts + 1))
+    assert inverse_document_frequency(tokens, 9).tolist() == pytest.approx(expected.tolist(), rel=1e-5)

@@ -1,0 +1,172 @@
+import json
+
+import numpy as np
+import pytest
+
+from alignrec.artifacts import read_arrays
+from alignrec.data import Dataset, ShopSettings, draw_shop
+from alignrec.encoders import EncoderFolder
+from alignrec.errors import ArtifactError, DataError, FeatureError, SettingsError
+from alignrec.studies import CatalogueSettings, extract_features, pretrain_encoder
+from alignrec.training.encoder import MaskedItems
+
+pytest.importorskip("sentencepiece")
+
+SETTINGS = {
+    "encoder": {"layers": 2, "width": 16, "heads": 2, "ffn": 32, "image_size": 24},
+    "training": {"steps": 6, "round_steps": 2, "batch_size": 8, "checkpoint_seconds": 0},
+    "catalogue": {"visual_vocab": 8, "text_vocab": 120, "max_length": 20},
+}
+
+
+def changed(section, **values):
+    return SETTINGS | {section: SETTINGS.get(section, {}) | values}
+
+
+def train(shop, out, settings=SETTINGS, **others):
+    return pretrain_encoder(shop, out=out, settings=settings, device="cpu", **others)
+
+
+def content(folder):
+    """Everything but the seconds."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "timing.jsonl")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """Read only but for its cache; item 0 has no picture."""
+    folder = tmp_path_factory.mktemp("shop") / "shop"
+    draw_shop(folder, settings=ShopSettings(items=40, users=20, image_size=24))
+    Dataset.load(folder).image_path(0).unlink()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(shop, tmp_path_factory):
+    return train(shop, tmp_path_factory.mktemp("encoders") / "ica")
+
+
+def test_a_trained_encoder_describes_every_item(trained, shop):
+    table = extract_features(trained.path, Dataset.load(shop), name="ica", settings={"pooling": "cls+bos"})
+    assert (table.name, table.modality, table.matrix.shape) == ("ica", "image+text", (40, 32))
+    assert table.provenance["extraction"]["pooling"] == "cls+bos"
+    assert table.provenance["encoder"] == trained.description()["weights"]
+    assert table.provenance["plan"]["seed"] == 0
+
+
+def test_vectors_of_one_modality_say_so(trained, shop):
+    tables = {
+        m: extract_features(trained, Dataset.load(shop), name=m, settings={"modality": m}) for m in ("image", "text")
+    }
+    assert {m: table.modality for m, table in tables.items()} == {"image": "image", "text": "text"}
+    assert not np.allclose(tables["image"].matrix, tables["text"].matrix, atol=1e-3)
+
+
+def test_the_log_names_the_losses_of_training_and_of_items_held_out(trained):
+    lines = [json.loads(line) for line in (trained.path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    terms = {"mlm", "mim", "cls_words", "cls_patches"}
+    assert all(set(line["loss"]) == terms | {"total"} for line in lines)
+    assert all(set(line["valid"]) == terms | {"ica"} for line in lines)
+    assert trained.description()["about"]["held_out"] == lines[-1]["valid"]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_other_weights(trained, shop, tmp_path):
+    assert content(train(shop, tmp_path / "again").path) == content(trained.path)
+    other = train(shop, tmp_path / "other", seed=1)
+    assert other.description()["weights"] != trained.description()["weights"]
+
+
+def test_a_run_killed_in_the_second_round_and_resumed_ends_with_the_same_bytes(trained, shop, tmp_path, monkeypatch):
+    class PowerError(Exception):
+        pass
+
+    whole = MaskedItems.epoch
+
+    def fails_in_round_two(self, number):
+        if number == 2:
+            raise PowerError
+        return whole(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MaskedItems, "epoch", fails_in_round_two)
+        with pytest.raises(PowerError):
+            train(shop, tmp_path / "ica")
+    with pytest.raises(ArtifactError, match="no finished encoder"):
+        EncoderFolder(tmp_path / "ica").load()
+    with pytest.raises(ArtifactError, match="holds an encoder's run; add --resume"):
+        train(shop, tmp_path / "ica")
+    train(shop, tmp_path / "ica", resume=True)
+    assert content(tmp_path / "ica") == content(trained.path)
+
+
+def test_resuming_what_is_finished_changes_nothing(trained, shop):
+    before = content(trained.path)
+    assert train(shop, trained.path, resume=True).path == trained.path
+    assert content(trained.path) == before
+
+
+def test_a_folder_with_other_settings_or_another_seed_is_refused(trained, shop):
+    for others in ({"settings": changed("training", lr=0.5)}, {"seed": 3}, {"preset": "small"}):
+        with pytest.raises(ArtifactError, match="holds a run with other settings, data or seed"):
+            train(shop, trained.path, resume=True, **others)
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(shop, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ArtifactError, match="exists and is not an encoder's folder"):
+        train(shop, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"trainer": {}}, "unknown section 'trainer' of settings; allowed: encoder, ica,"),
+        (changed("training", stepz=3), "unknown setting 'training.stepz'; did you mean 'steps'"),
+        (changed("catalogue", fit="crop"), "setting 'catalogue.fit' cannot be 'crop'"),
+        (changed("encoder", visual_vocab=9), "encoder.visual_vocab follows from the catalogue's tokens"),
+        (changed("catalogue", max_length=500), "catalogue.max_length=500 is beyond the encoder's 128 positions"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_written(shop, tmp_path, settings, message):
+    with pytest.raises(SettingsError, match=message):
+        train(shop, tmp_path / "ica", settings)
+    assert not (tmp_path / "ica").exists()
+
+
+def test_a_catalogue_without_pictures_leaves_no_folder(tmp_path):
+    draw_shop(tmp_path / "shop", settings=ShopSettings(items=30, users=5, pictures=False))
+    with pytest.raises(DataError, match="has a readable picture"):
+        train(tmp_path / "shop", tmp_path / "ica")
+    assert not (tmp_path / "ica").exists()
+
+
+def test_probes_on_the_way_change_no_weight(trained, shop, tmp_path):
+    probed = train(shop, tmp_path / "probed", changed("catalogue", probe_every=2))
+    lines = [json.loads(line) for line in (probed.path / "metrics.jsonl").read_text().splitlines()]
+    names = {"zero-shot cls recall@20", "zero-shot cls+bos recall@20"}
+    assert [names <= set(line["valid"]) for line in lines] == [False, True, False]
+    weights, expected = (read_arrays(f.path / "encoder.safetensors") for f in (probed, trained))
+    assert all(np.array_equal(weights[name], expected[name]) for name in expected)
+
+
+def test_the_papers_own_objective_can_be_trained(shop, tmp_path):
+    pure = changed("ica", passes="separate", cls_objective="none")
+    folder = train(shop, tmp_path / "ica", pure)
+    assert set(folder.description()["about"]["held_out"]) == {"ica", "mlm", "mim"}
+
+
+def test_a_name_that_cannot_be_saved_is_refused_before_the_encoder_is_read(shop, tmp_path):
+    with pytest.raises(FeatureError, match="feature name 'a/b' is not usable"):
+        extract_features(tmp_path, Dataset.load(shop), name="a/b")
+
+
+def test_an_unknown_pooling_is_refused(trained, shop):
+    with pytest.raises(SettingsError, match=r"extract\.pooling"):
+        extract_features(trained, Dataset.load(shop), name="x", settings={"pooling": "max"})
+
+
+def test_pictures_keep_their_proportions_unless_told_otherwise():
+    assert CatalogueSettings().fit == "pad"

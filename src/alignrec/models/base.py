@@ -1,5 +1,6 @@
 """What every backbone is: settings, parameters, one forward pass to `Representations`, named loss terms."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -16,7 +17,7 @@ __all__ = ["Backbone", "DistinctRows", "xavier_normal_table", "xavier_uniform_ta
 C = TypeVar("C", bound=Settings)
 
 
-class Backbone(nn.Module, Generic[C]):
+class Backbone(nn.Module, ABC, Generic[C]):
     """A recommender whose score is a dot product of user and item embeddings.
 
     A backbone takes tensors and arrays, never files, devices or dictionaries of options. Its graphs are
@@ -41,9 +42,9 @@ class Backbone(nn.Module, Generic[C]):
     def start_epoch(self, rng: torch.Generator) -> None:
         """Do what an epoch begins with (drop edges, recluster), drawing only from `rng`. Default: nothing."""
 
+    @abstractmethod
     def represent(self) -> Representations:
         """One forward pass over all users and items."""
-        raise NotImplementedError
 
     def represent_batch(self, batch: Batch) -> tuple[Representations, Batch]:
         """What a training step needs: representations that hold the batch's rows, and the batch in their numbering.
@@ -52,9 +53,9 @@ class Backbone(nn.Module, Generic[C]):
         """
         return self.represent(), batch
 
+    @abstractmethod
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms, already weighted: their sum is the model's loss on `batch`."""
-        raise NotImplementedError
 
     def split(self, nodes: Tensor) -> Embeddings:
         """Cut a table over all nodes (U + I, d) into users and items; the backward pass is one concatenation."""

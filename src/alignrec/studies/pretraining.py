@@ -1,6 +1,7 @@
 """Pre-train an encoder on a catalogue, and extract an encoder's features: where data, encoder, loop and probes meet."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -112,6 +113,7 @@ def pretrain_encoder(
             "the same command with --resume goes on from there"
         )
     folder.save(objective.encoder, readers, {"plan": plan, "held_out": result.history[-1]["valid"]})
+    shutil.rmtree(folder.path / "checkpoint", ignore_errors=True)
     return folder
 
 

@@ -6,8 +6,8 @@ import pytest
 from alignrec.artifacts import read_arrays
 from alignrec.data import Dataset, ShopSettings, draw_shop
 from alignrec.encoders import EncoderFolder
-from alignrec.errors import ArtifactError, DataError, FeatureError, SettingsError
-from alignrec.studies import CatalogueSettings, extract_features, pretrain_encoder
+from alignrec.errors import ArtifactError, DataError, SettingsError
+from alignrec.studies import CatalogueSettings, pretrain_encoder
 from alignrec.training.encoder import MaskedItems
 
 pytest.importorskip("sentencepiece")
@@ -45,22 +45,6 @@ def shop(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(shop, tmp_path_factory):
     return train(shop, tmp_path_factory.mktemp("encoders") / "ica")
-
-
-def test_a_trained_encoder_describes_every_item(trained, shop):
-    table = extract_features(trained.path, Dataset.load(shop), name="ica", settings={"pooling": "cls+bos"})
-    assert (table.name, table.modality, table.matrix.shape) == ("ica", "image+text", (40, 32))
-    assert table.provenance["extraction"]["pooling"] == "cls+bos"
-    assert table.provenance["encoder"] == trained.description()["weights"]
-    assert table.provenance["plan"]["seed"] == 0
-
-
-def test_vectors_of_one_modality_say_so(trained, shop):
-    tables = {
-        m: extract_features(trained, Dataset.load(shop), name=m, settings={"modality": m}) for m in ("image", "text")
-    }
-    assert {m: table.modality for m, table in tables.items()} == {"image": "image", "text": "text"}
-    assert not np.allclose(tables["image"].matrix, tables["text"].matrix, atol=1e-3)
 
 
 def test_the_log_names_the_losses_of_training_and_of_items_held_out(trained):
@@ -156,16 +140,6 @@ def test_the_papers_own_objective_can_be_trained(shop, tmp_path):
     pure = changed("ica", passes="separate", cls_objective="none")
     folder = train(shop, tmp_path / "ica", pure)
     assert set(folder.description()["about"]["held_out"]) == {"ica", "mlm", "mim"}
-
-
-def test_a_name_that_cannot_be_saved_is_refused_before_the_encoder_is_read(shop, tmp_path):
-    with pytest.raises(FeatureError, match="feature name 'a/b' is not usable"):
-        extract_features(tmp_path, Dataset.load(shop), name="a/b")
-
-
-def test_an_unknown_pooling_is_refused(trained, shop):
-    with pytest.raises(SettingsError, match=r"extract\.pooling"):
-        extract_features(trained, Dataset.load(shop), name="x", settings={"pooling": "max"})
 
 
 def test_pictures_keep_their_proportions_unless_told_otherwise():

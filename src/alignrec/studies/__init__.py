@@ -1,7 +1,8 @@
 """*Datasets, models, seeds → runs and comparisons.*"""
 
 from alignrec.studies.evaluation import RunReports, evaluate
-from alignrec.studies.pretraining import CatalogueSettings, extract_features, pretrain_encoder
+from alignrec.studies.extraction import extract_features
+from alignrec.studies.pretraining import CatalogueSettings, pretrain_encoder
 from alignrec.studies.run_folder import Run, RunPlan
 from alignrec.studies.training import TrainingStoppedError, train
 

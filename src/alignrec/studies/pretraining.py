@@ -23,7 +23,7 @@ from alignrec.encoders.multiway_settings import MultiwaySettings
 from alignrec.encoders.patch_kmeans import PatchKMeans, PatchKMeansSettings
 from alignrec.encoders.text_tokens import TextTokenizer, TextTokenizerSettings
 from alignrec.errors import ArtifactError, DataError, SettingsError
-from alignrec.features import FeatureTable, require_usable_name
+from alignrec.features import FeatureTable
 from alignrec.probes import zero_shot
 from alignrec.runtime import derive_seed, keep_large_buffers, resolve_device, set_threads, torch_rng
 from alignrec.settings import Settings
@@ -38,7 +38,7 @@ from alignrec.training.encoder import (
     pretrain,
 )
 
-__all__ = ["CatalogueSettings", "extract_features", "pretrain_encoder"]
+__all__ = ["CatalogueSettings", "pretrain_encoder"]
 
 _SECTIONS = ("encoder", "ica", "masking", "training", "catalogue")
 
@@ -115,35 +115,6 @@ def pretrain_encoder(
     folder.save(objective.encoder, readers, {"plan": plan, "held_out": result.history[-1]["valid"]})
     shutil.rmtree(folder.path / "checkpoint", ignore_errors=True)
     return folder
-
-
-def extract_features(
-    encoder: EncoderFolder | str | Path,
-    dataset: Dataset,
-    *,
-    name: str,
-    settings: Mapping[str, Any] | None = None,
-    device: str = "auto",
-) -> FeatureTable:
-    """One vector per item of `dataset` by the encoder in a folder.
-
-    Raises:
-        FeatureError: the name is not usable.
-        SettingsError: unknown extraction setting.
-        ArtifactError: no finished encoder there.
-    """
-    require_usable_name(name)
-    folder = encoder if isinstance(encoder, EncoderFolder) else EncoderFolder(Path(encoder))
-    chosen = ExtractionSettings.create(settings, section="extract")
-    module, readers, about = folder.load()
-    inputs = readers.inputs(dataset, workers=_workers())
-    matrix = extract(module.to(resolve_device(device)), inputs, chosen)
-    provenance = {
-        "encoder": about["weights"],
-        "extraction": chosen.model_dump(),
-        "plan": about["about"].get("plan", {}),
-    }
-    return FeatureTable(name, _modality(chosen), dataset.items.ids, matrix, provenance)
 
 
 class _Validation:
@@ -242,10 +213,6 @@ def _readers(folder: EncoderFolder, data: Dataset, plan: Mapping[str, Any], seed
     write_json(folder.path / "plan.json", plan)  # only now: a catalogue that cannot be read leaves no folder
     folder.save_readers(readers)
     return readers
-
-
-def _modality(settings: ExtractionSettings) -> str:
-    return {"both": "image+text", "image": "image", "text": "text"}[settings.modality]
 
 
 def _workers() -> int:

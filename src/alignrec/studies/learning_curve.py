@@ -1,0 +1,110 @@
+"""The learning curve of an encoder: held-out losses and zero-shot recall by steps, as a picture.
+
+A pre-training run that probes on the way (`catalogue.probe_every`) shows here whether its vectors get better, beside
+horizontal lines for features that were there before.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alignrec.artifacts import read_json
+from alignrec.errors import ArtifactError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["LearningCurve", "draw_learning_curve", "read_learning_curve"]
+
+_PROBE = "zero-shot "
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito: told apart by everyone
+_STYLES = ("-", "--", "-.", ":")
+_FORMATS = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Series of (step, value) by name, in the order of the steps."""
+
+    losses: Mapping[str, tuple[tuple[int, float], ...]]
+    """Of the items held out, by term."""
+    probes: Mapping[str, tuple[tuple[int, float], ...]]
+    """Recalls of the features on the way, by read-out and cutoff."""
+
+
+def read_learning_curve(encoder: Path) -> LearningCurve:
+    """The curve of the encoder folder `encoder`, finished or still in training.
+
+    Raises:
+        ArtifactError: the folder has no log of a pre-training run.
+    """
+    log = encoder / "metrics.jsonl"
+    if not log.is_file():
+        raise ArtifactError(f"{encoder} has no metrics.jsonl; give the folder of 'alignrec encode pretrain --out'")
+    round_steps = int(read_json(encoder / "plan.json")["training"]["round_steps"])
+    losses: dict[str, list[tuple[int, float]]] = {}
+    probes: dict[str, list[tuple[int, float]]] = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        for name, value in entry["valid"].items():
+            if name == "ica":  # minus the sum of the others
+                continue
+            series = probes if name.startswith(_PROBE) else losses
+            series.setdefault(name.removeprefix(_PROBE), []).append((entry["epoch"] * round_steps, value))
+    return LearningCurve(
+        {name: tuple(points) for name, points in losses.items()},
+        {name: tuple(points) for name, points in probes.items()},
+    )
+
+
+def draw_learning_curve(curve: LearningCurve, out: Path, baselines: Mapping[str, float] | None = None) -> None:
+    """Write the curve to `out`; its ending decides the format: png, svg or pdf.
+
+    Args:
+        curve: from `read_learning_curve`.
+        out: file to write; one that exists is replaced.
+        baselines: zero-shot recall of other features by name, drawn as horizontal lines.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        UsageError: another ending, or a run without a single line of log.
+    """
+    if out.suffix.lower() not in _FORMATS:
+        raise UsageError(f"cannot draw to {out.name!r}; let it end in {', '.join(_FORMATS)}")
+    if not curve.losses:
+        raise UsageError("there is nothing to draw yet; the first line of the log comes after the first round")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("drawing needs matplotlib; install it with: pip install 'alignrec[figures]'") from None
+    figure = Figure(figsize=(7.0 if curve.probes else 3.5, 2.8), layout="constrained")
+    panels = figure.subplots(1, 2 if curve.probes else 1, squeeze=False)[0]
+    _plot(panels[0], curve.losses)
+    panels[0].set(xlabel="steps", ylabel="loss on held-out items", ylim=(0, None))
+    if curve.probes:
+        _plot(panels[1], curve.probes)
+        for place, (name, value) in enumerate((baselines or {}).items()):
+            panels[1].axhline(value, color="0.45", linestyle=_STYLES[place % len(_STYLES)], linewidth=1, label=name)
+        panels[1].set(xlabel="steps", ylabel="zero-shot recall", ylim=(0, None))
+    for panel in panels:
+        panel.legend(fontsize=7, frameon=False)
+        panel.spines[["top", "right"]].set_visible(False)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=200)
+
+
+def _plot(panel: "Axes", series: Mapping[str, tuple[tuple[int, float], ...]]) -> None:
+    for place, (name, points) in enumerate(series.items()):
+        steps, values = zip(*points, strict=True)
+        panel.plot(
+            steps,
+            values,
+            label=name,
+            color=_COLOURS[place % len(_COLOURS)],
+            linestyle=_STYLES[place // len(_COLOURS) % len(_STYLES)],
+            marker="o",
+            markersize=2.5,
+            linewidth=1.2,
+        )

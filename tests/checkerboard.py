@@ -22,3 +22,10 @@ def checkerboard(feature_size: int = 6) -> tuple[TrainData, np.ndarray]:
     features = rng.normal(0, 0.1, (N, feature_size)).astype(np.float32)
     features[:, 0] += np.where(parity == 0, 1.0, -1.0)
     return TrainData(sparse.csr_array(board.astype(np.float32)), {"content": features}), withheld
+
+
+def with_modalities(*sizes: int) -> TrainData:
+    """The checkerboard's users and items with one feature table of each size, named m0, m1, ..."""
+    data, _ = checkerboard()
+    features = {f"m{n}": checkerboard(size)[0].features["content"][:, ::-1].copy() for n, size in enumerate(sizes)}
+    return TrainData(data.interactions, features)

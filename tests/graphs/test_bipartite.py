@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from scipy import sparse
 
-from alignrec.graphs import degrees, normalized_adjacency, normalized_interactions
+from alignrec.graphs import (
+    degrees,
+    mean_interactions,
+    normalized_adjacency,
+    normalized_interactions,
+    random_walk_adjacency,
+)
 from alignrec.ops import SparseOperator
 
 
@@ -63,3 +69,22 @@ def test_graphs_equal_those_of_the_authors_code(goldens):
     torch.testing.assert_close(dense_of(normalized_interactions(R)), tensors["buffer/R"], rtol=0, atol=1e-6)
     lightgcn = load_file(goldens / "lightgcn.safetensors")["buffer/norm_adj_matrix"]  # degrees + 1e-7 there
     torch.testing.assert_close(adjacency, lightgcn, rtol=0, atol=1e-6)
+
+
+def test_the_mean_over_a_users_items_by_hand():
+    found = dense_of(mean_interactions(interactions([[1, 1, 0], [0, 0, 0], [0, 0, 1]])))
+    expected = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    assert torch.equal(found, expected)
+
+
+def test_a_random_walk_may_stay_where_it_is():
+    found = dense_of(random_walk_adjacency(interactions([[1, 1], [0, 0]])))  # users 0 and 1, items 0 and 1
+    third = 1 / 3
+    expected = [[third, 0, third, third], [0, 1, 0, 0], [0.5, 0, 0.5, 0], [0.5, 0, 0, 0.5]]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-7)
+
+
+def test_the_random_walk_equals_the_authors_of_lattice(goldens):
+    golden = load_file(goldens / "lattice.safetensors")
+    found = dense_of(random_walk_adjacency(sparse.csr_array(golden["input/train_matrix"].numpy().astype(np.float32))))
+    torch.testing.assert_close(found, golden["buffer/norm_adj"], rtol=0, atol=1e-7)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from alignrec.errors import FeatureError
-from alignrec.graphs import knn, knn_operator
+from alignrec.graphs import knn, knn_operator, mixed_knn_operator
 
 
 def plain_knn(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -116,3 +116,17 @@ def test_the_item_graph_equals_that_of_the_authors_code(goldens):
     found = dense_of(knn_operator(features, 5))
     np.testing.assert_array_equal(found != 0, golden != 0)
     np.testing.assert_allclose(found, golden, rtol=0, atol=1e-6)
+
+
+def test_a_mixed_graph_is_the_weighted_sum_and_equals_the_authors_of_freedom(goldens):
+    golden = load_file(goldens / "freedom.safetensors")
+    features = {name: np.load(goldens / f"{name}_feat.npy", allow_pickle=False) for name in ("image", "text")}
+    found = mixed_knn_operator(features, {"image": 0.3, "text": 0.7}, 5, "binary")
+    np.testing.assert_allclose(dense_of(found), golden["buffer/mm_adj"].numpy(), rtol=0, atol=1e-6)
+
+
+def test_a_modality_without_a_share_is_not_in_the_mixed_graph():
+    rng = np.random.default_rng(0)
+    features = {name: rng.normal(size=(12, 4)).astype(np.float32) for name in ("a", "b")}
+    found = mixed_knn_operator(features, {"a": 1.0, "b": 0.0}, 3)
+    np.testing.assert_array_equal(dense_of(found), dense_of(knn_operator(features["a"], 3)))

@@ -4,6 +4,7 @@ As in LATTICE (Zhang et al. 2021), MGCN and AlignRec's published code, an item i
 neighbourhoods are not made mutual. The similarity matrix exists only one block at a time.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,9 +18,11 @@ from alignrec.errors import FeatureError
 from alignrec.ops import SparseOperator, matmul
 from alignrec.types import FloatMatrix
 
-__all__ = ["KnnGraph", "knn", "knn_operator"]
+__all__ = ["KnnGraph", "knn", "knn_operator", "mixed_knn_operator"]
 
 _BLOCK_BYTES = 1 << 25
+
+Weighting = Literal["cosine", "binary"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class KnnGraph:
     similarities: NDArray[np.float32]  # (I, k) cosines
 
 
-def knn(features: FloatMatrix, k: int, block_rows: int | None = None) -> KnnGraph:
+def knn(features: FloatMatrix, k: int, block_rows: int | None = None, *, overwrite: bool = False) -> KnnGraph:
     """The `k` items with the largest cosine for each row of `features` (I, d), the row itself among them.
 
     A row of zeros has cosine 0 with everything. Each pair of items is multiplied once: a block of rows meets the
@@ -42,11 +45,13 @@ def knn(features: FloatMatrix, k: int, block_rows: int | None = None) -> KnnGrap
         k: neighbours of each item.
         block_rows: rows of a block; by default up to 512, fewer where that would take more than 32 MB. The
             neighbours do not depend on it.
+        overwrite: scale the rows of `features` in place instead of a copy, for a table as large as the memory and
+            not needed afterwards.
 
     Raises:
         FeatureError: `features` is not a finite matrix, or k is not in 1..I.
     """
-    unit = _unit_rows(features, k)
+    unit = _unit_rows(features, k, overwrite)
     n_items = len(unit)
     step = block_rows or max(1, min(512, _BLOCK_BYTES // (4 * n_items)))
     best = _Best(np.full((n_items, k), n_items), np.full((n_items, k), -np.inf, dtype=np.float32))
@@ -96,7 +101,9 @@ def _by_item_then_largest(items: NDArray[np.int64], values: NDArray[np.float32])
     return (items << 32) + (0x7FFFFFFF - ascending.astype(np.int64))
 
 
-def knn_operator(features: FloatMatrix, k: int, weighting: Literal["cosine", "binary"] = "cosine") -> SparseOperator:
+def knn_operator(
+    features: FloatMatrix, k: int, weighting: Weighting = "cosine", *, overwrite: bool = False
+) -> SparseOperator:
     """S (I, I): the nearest neighbours weighted by v_ij / √(g_i g_j), g_i = Σ_j v_ij.
 
     Args:
@@ -104,11 +111,27 @@ def knn_operator(features: FloatMatrix, k: int, weighting: Literal["cosine", "bi
         k: neighbours of each item, itself included.
         weighting: `cosine` takes v_ij = the cosine (AlignRec, MGCN); `binary` takes v_ij = 1, hence S = 1/k
             (FREEDOM, DREAM).
+        overwrite: as `knn`.
 
     An item whose row sum g is not positive is cut off: zeros in its row and column.
     """
-    graph = knn(features, k)
-    n_items = len(graph.indices)
+    return SparseOperator.from_scipy(_matrix(knn(features, k, overwrite=overwrite), weighting))
+
+
+def mixed_knn_operator(
+    features: Mapping[str, FloatMatrix], shares: Mapping[str, float], k: int, weighting: Weighting = "cosine"
+) -> SparseOperator:
+    """Σ_m shares[m] S_m over the modalities m of `features`, S_m as `knn_operator` makes it: one matrix (I, I)."""
+    n_items = len(next(iter(features.values())))
+    mixed = sparse.csr_array((n_items, n_items))
+    for name, table in features.items():
+        if shares[name]:
+            mixed = sparse.csr_array(mixed + shares[name] * _matrix(knn(table, k), weighting))
+    return SparseOperator.from_scipy(mixed)
+
+
+def _matrix(graph: KnnGraph, weighting: Weighting) -> sparse.csr_array:
+    n_items, k = graph.indices.shape
     weights = graph.similarities.astype(np.float64) if weighting == "cosine" else np.ones(graph.indices.shape)
     sums = weights.sum(axis=1)
     scale = np.zeros(n_items)
@@ -117,10 +140,10 @@ def knn_operator(features: FloatMatrix, k: int, weighting: Literal["cosine", "bi
     indptr = np.arange(0, n_items * k + 1, k)
     matrix = sparse.csr_array((weights.ravel(), graph.indices.ravel(), indptr), shape=(n_items, n_items))
     matrix.sort_indices()
-    return SparseOperator.from_scipy(matrix)
+    return matrix
 
 
-def _unit_rows(features: FloatMatrix, k: int) -> Tensor:
+def _unit_rows(features: FloatMatrix, k: int, overwrite: bool) -> Tensor:
     table = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
     if table.dim() != 2 or not 1 <= k <= len(table):
         raise FeatureError(
@@ -130,5 +153,5 @@ def _unit_rows(features: FloatMatrix, k: int) -> Tensor:
     norm = torch.linalg.vector_norm(table, dim=1, keepdim=True)
     if not bool(torch.isfinite(norm).all()):
         raise FeatureError("the features hold NaN, infinity or numbers too large to square; clean them first")
-    unit: Tensor = table / norm.clamp_min(1e-12)
+    unit: Tensor = table.div_(norm.clamp_min(1e-12)) if overwrite else table / norm.clamp_min(1e-12)
     return unit

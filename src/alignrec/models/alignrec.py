@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from alignrec.graphs import knn_operator, normalized_adjacency, normalized_interactions
 from alignrec.losses import bpr_loss, cosine_alignment, info_nce_rows, similarity_regularizer_rows, squared_norm
 from alignrec.models.base import Backbone, DistinctRows, xavier_uniform_table
+from alignrec.models.projection import linear
 from alignrec.ops import matmul, propagate_mean, propagate_mean_rows, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
@@ -85,8 +86,8 @@ class AlignRec(Backbone[AlignRecConfig]):
         self.features = nn.Parameter(features, requires_grad=config.trainable_features)
         self.register_buffer("initial_features", features.clone(), persistent=False)
         self.initial_features: Tensor
-        self.project = _linear(features.shape[1], size, rng)
-        self.gate = _linear(size, size, rng)
+        self.project = linear(features.shape[1], size, rng)
+        self.gate = linear(size, size, rng)
         self.adjacency = normalized_adjacency(data.interactions)
         self.interactions = normalized_interactions(data.interactions)
         self.neighbors = knn_operator(unified, config.n_neighbors)
@@ -153,13 +154,3 @@ def unified_features(data: TrainData) -> FloatMatrix:
         return tables[0]
     blocks = [table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12) for table in tables]
     return np.concatenate(blocks, axis=1).astype(np.float32)
-
-
-def _linear(inputs: int, outputs: int, rng: torch.Generator) -> nn.Linear:
-    """A linear layer with torch's default initialisation, drawn from `rng`."""
-    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # no draws from the global generator
-    bound = inputs**-0.5
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=rng)
-        layer.bias.uniform_(-bound, bound, generator=rng)
-    return layer

@@ -12,7 +12,14 @@ from alignrec.errors import SettingsError
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, Representations, TrainData
 
-__all__ = ["Backbone", "DistinctRows", "xavier_normal_table", "xavier_uniform_table"]
+__all__ = [
+    "Backbone",
+    "DistinctRows",
+    "batch_rows",
+    "numbered_among_all",
+    "xavier_normal_table",
+    "xavier_uniform_table",
+]
 
 C = TypeVar("C", bound=Settings)
 
@@ -87,6 +94,21 @@ class DistinctRows:
         """Cut rows (u + i, d) in the order of `nodes` into users and items."""
         users, items = torch.split(rows, [len(self.users), len(self.items)])
         return Embeddings(users, items)
+
+
+def batch_rows(tables: Embeddings, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows of the batch's users, positives and negatives, (B, d) each."""
+    items = tables.items.index_select(0, torch.cat([batch.positives, batch.negatives]))
+    positives, negatives = items.chunk(2)
+    return tables.users.index_select(0, batch.users), positives, negatives
+
+
+def numbered_among_all(reps: Representations, batch: Batch) -> Batch:
+    """A batch counted in the rows of `reps`, counted in all users and items again."""
+    users, items = reps.user_ids, reps.item_ids
+    if users is None or items is None:
+        return batch
+    return Batch(users[batch.users], items[batch.positives], items[batch.negatives])
 
 
 def xavier_uniform_table(rows: int, size: int, rng: torch.Generator) -> Tensor:

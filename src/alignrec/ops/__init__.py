@@ -1,6 +1,22 @@
 """*Tensors → tensors: the fast operators everything else is built on.*"""
 
+from alignrec.ops.edges import Edges, edge_dots, edge_softmax, edge_sum
+from alignrec.ops.kmeans import fit_centres, nearest_centres
 from alignrec.ops.matmul import matmul
+from alignrec.ops.propagate import propagate
 from alignrec.ops.spmm import SparseOperator, propagate_mean, propagate_mean_rows, spmm
 
-__all__ = ["SparseOperator", "matmul", "propagate_mean", "propagate_mean_rows", "spmm"]
+__all__ = [
+    "Edges",
+    "SparseOperator",
+    "edge_dots",
+    "edge_softmax",
+    "edge_sum",
+    "fit_centres",
+    "matmul",
+    "nearest_centres",
+    "propagate",
+    "propagate_mean",
+    "propagate_mean_rows",
+    "spmm",
+]

@@ -44,7 +44,7 @@ def _explain(cls: type[Settings], error: ValidationError, section: str) -> str:
     if first["type"] == "missing":
         return f"setting {name!r} has no default; give it a value"
     if not path:  # a check of several settings together
-        return f"settings {section or cls.__name__!r} do not fit together: {first['msg']}"
+        return f"settings {section or cls.__name__!r} do not fit together: {first['msg'].removeprefix('Value error, ')}"
     return f"setting {name!r} cannot be {first['input']!r}: {first['msg']}"
 
 

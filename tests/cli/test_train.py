@@ -29,6 +29,23 @@ def test_json_is_the_report(command_line, dataset, tmp_path):
     assert plan["settings"]["training"]["epochs"] == 2
 
 
+def test_plugins_are_named_one_by_one_and_set_by_their_section(command_line, dataset, tmp_path):
+    words = ("--features", "content", "--plugin", "uia", "--plugin", "cca", "--set", "plugin.cca.weight=0.5")
+    done = command_line("train", dataset, "--model", "lightgcn", "--out", tmp_path / "run", *SMALL, *words)
+    assert done.code == 0
+    assert "lightgcn + cca + uia: best epoch" in done.out
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert settings["plugin.cca"] == {"weight": 0.5, "temperature": 0.2}
+    assert settings["plugin.uia"] == {"weight": 0.1}
+
+
+def test_the_help_names_every_plugin(command_line):
+    from alignrec.losses import PLUGINS
+
+    help_text = " ".join(command_line("train", "--help").out.split())
+    assert ", ".join(PLUGINS) in help_text
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -38,6 +55,9 @@ def test_json_is_the_report(command_line, dataset, tmp_path):
         (["--model", "alignrec"], 2, "add --features NAME"),
         (["--model", "alignrec", "--features", "image"], 1, "no features called 'image' here; there are: content"),
         (["--model", "bpr", "--device", "tpu"], 2, "'tpu'"),
+        (["--model", "bpr", "--plugin", "fetle"], 2, "unknown plugin 'fetle'; did you mean 'fettle'?"),
+        (["--model", "bpr", "--plugin", "fettle"], 2, "plugin 'fettle' needs item features"),
+        (["--model", "bpr", "--set", "plugin.uia.weight=1"], 2, "not attached; add --plugin uia"),
     ],
 )
 def test_wrong_use_is_one_line_and_leaves_no_folder(command_line, dataset, tmp_path, words, code, message):

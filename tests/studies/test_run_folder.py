@@ -23,6 +23,14 @@ def test_the_first_difference_of_plans_is_told_in_words() -> None:
     assert replace(PLAN, features={"a": "x"}).difference(PLAN) == "features a: was None, now 'x'"
 
 
+def test_plugins_are_the_sections_named_after_them() -> None:
+    plugged = replace(PLAN, settings={**PLAN.settings, "plugin.uia": {"weight": 0.1}, "plugin.cca": {"weight": 1.0}})
+    assert plugged.plugins == {"uia": {"weight": 0.1}, "cca": {"weight": 1.0}}
+    assert PLAN.plugins == {}
+    assert plugged.difference(PLAN) == "plugins were none, now uia, cca"
+    assert PLAN.difference(plugged) == "plugins were uia, cca, now none"
+
+
 def test_other_versions_are_no_difference() -> None:
     assert replace(PLAN, versions={"torch": "9"}).difference(PLAN) is None
 

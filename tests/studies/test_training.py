@@ -4,14 +4,17 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import small_dataset
 
-from alignrec.artifacts import hash_file
+from alignrec.artifacts import hash_file, read_arrays
 from alignrec.data import Dataset
 from alignrec.errors import ArtifactError, DataError, SettingsError
+from alignrec.models import LightGCN
 from alignrec.studies import Run, train
 from alignrec.studies.training import validation
 
@@ -185,3 +188,99 @@ def test_an_empty_validation_split_is_an_error(dataset: Dataset) -> None:
     emptied = type(log)(log.users[rows], log.items[rows], log.splits[rows])
     with pytest.raises(DataError, match="empty validation split"):
         validation(Dataset("x", dataset.users, dataset.items, emptied, dataset.catalogue), "recall@20")
+
+
+SMALL_FETTLE = {"user_item_prototypes": 8, "content_prototypes": 8}
+
+
+def train_fettle(dataset: Dataset, out: Path, **changed: Any) -> Run:
+    settings = {**SETTINGS, "plugin.fettle": {**SMALL_FETTLE, **changed}}
+    return train(
+        dataset, model="lightgcn", features=["content"], plugins=["fettle"], out=out, settings=settings, resume=True
+    )
+
+
+def test_a_run_says_what_was_plugged_in_and_serves_the_backbone_alone(dataset: Dataset, tmp_path: Path) -> None:
+    run = train_fettle(dataset, tmp_path / "run", item_weight=0.01)
+    assert list(run.plan.plugins) == ["fettle"]
+    settings = run.plan.settings["plugin.fettle"]
+    assert (settings["item_weight"], settings["content_prototypes"], settings["direction"]) == (0.01, 8, "directed")
+    assert list(read_arrays(run.path / "model.safetensors")) == ["embedding"]
+    line = json.loads((run.path / "metrics.jsonl").read_text().splitlines()[0])
+    assert {"bpr", "norm", "fettle.ila", "fettle.dt", "fettle.ui", "fettle.itv"} < set(line["loss"])
+
+
+class KilledError(BaseException):
+    """Ends a run without giving it a chance to save."""
+
+
+def test_a_run_with_a_plugin_killed_on_the_way_ends_with_the_bytes_of_one_never_killed(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, killed, epochs = train_fettle(dataset, tmp_path / "whole"), tmp_path / "killed", count(1)
+
+    def dies_in_the_fourth_epoch(self: LightGCN, rng: object) -> None:
+        if next(epochs) == 4:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LightGCN, "start_epoch", dies_in_the_fourth_epoch)
+        with pytest.raises(KilledError):
+            train_fettle(dataset, killed)
+    stored = read_arrays(killed / "checkpoint" / "state.safetensors")
+    assert "weights/plugins.fettle.content_codebook" in stored
+    assert "weights/completion.projections.0.linear.weight" in stored
+    assert not Run(killed).finished
+    train_fettle(dataset, killed)
+    assert hashes(killed) == hashes(whole.path)
+
+
+def test_another_plugin_or_setting_of_one_is_another_run(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train_fettle(dataset, out)
+    with pytest.raises(ArtifactError, match="another run: plugins were fettle, now none; choose another --out"):
+        train(dataset, model="lightgcn", features=["content"], out=out, settings=SETTINGS, resume=True)
+    with pytest.raises(ArtifactError, match="another run: plugins were fettle, now cca, fettle"):
+        train(
+            dataset,
+            model="lightgcn",
+            features=["content"],
+            plugins=["fettle", "cca"],
+            out=out,
+            settings=SETTINGS,
+            resume=True,
+        )
+    with pytest.raises(ArtifactError, match=r"plugin\.fettle: item_weight: was 0\.001, now 0\.1"):
+        train_fettle(dataset, out, item_weight=0.1)
+
+
+def test_the_order_of_plugins_does_not_matter(dataset: Dataset, tmp_path: Path) -> None:
+    runs = [
+        train(dataset, model="bpr", features=["content"], plugins=names, out=tmp_path / names[0], settings=SETTINGS)
+        for names in (["cca", "uia"], ["uia", "cca"])
+    ]
+    assert runs[0].plan.difference(runs[1].plan) is None
+    assert hashes(runs[0].path) == hashes(runs[1].path)
+
+
+@pytest.mark.parametrize(
+    ("plugins", "settings", "message"),
+    [
+        (["fetle"], {}, r"unknown plugin 'fetle'; did you mean 'fettle'\?"),
+        (["uia", "UIA"], {}, "plugin 'uia' is named 2 times; name it once"),
+        ([], {"plugin.fettle": {"item_weight": 1}}, "for plugin 'fettle', which is not attached; add --plugin fettle"),
+        (
+            ["uia"],
+            {"plugin.uai": {}},
+            r"unknown section 'plugin\.uai' of settings; allowed: model, training, plugin\.uia",
+        ),
+        (["uia"], {"plugin.uia": {"wieght": 1}}, r"unknown setting 'plugin\.uia\.wieght'; did you mean 'weight'"),
+        (["fettle"], {}, "plugin 'fettle' needs item features and none are given; add --features NAME"),
+    ],
+)
+def test_plugins_that_cannot_be_attached_are_refused_before_anything_is_written(
+    dataset: Dataset, tmp_path: Path, plugins: list[str], settings: dict, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        train(dataset, model="bpr", out=tmp_path / "run", plugins=plugins, settings=settings)
+    assert not (tmp_path / "run").exists()

@@ -128,7 +128,7 @@ def test_losses_are_logged_by_name_and_add_up() -> None:
 def test_dropout_draws_depend_on_seed_and_epoch_and_not_on_the_caller() -> None:
     class Noisy(torch.nn.Module):
         def forward(self, reps, batch):
-            return torch.nn.functional.dropout(reps.final.users, 0.5, self.training).square().mean()
+            return {"users": torch.nn.functional.dropout(reps.final.users, 0.5, self.training).square().mean()}
 
     data, _ = checkerboard()
     losses = []
@@ -136,7 +136,7 @@ def test_dropout_draws_depend_on_seed_and_epoch_and_not_on_the_caller() -> None:
         torch.manual_seed(outer_seed)
         objective = Objective(new_objective().backbone, {"noisy": Noisy()})
         result = fit(objective, data, TrainingSettings(epochs=2), better_every_time(), seed=SEED)
-        losses.append([line["loss"]["noisy"] for line in result.history])
+        losses.append([line["loss"]["noisy.users"] for line in result.history])
         state = torch.random.get_rng_state()
         torch.manual_seed(outer_seed)
         assert torch.equal(state, torch.random.get_rng_state())

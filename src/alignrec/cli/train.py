@@ -17,9 +17,17 @@ def train(
     features: Annotated[
         list[str] | None, typer.Option(help="Feature table; repeat for several, A+B joins two into one.")
     ] = None,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(help="Losses added to the model's: bm3, bma, cca, fettle, reg, uia; repeat for several."),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="A setting, as in training.lr=0.001; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="A setting, as in training.lr=0.001 or plugin.fettle.item_weight=0.01; repeatable.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides everything that is drawn.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -36,6 +44,7 @@ def train(
         model=model,
         out=out,
         features=features or (),
+        plugins=plugin or (),
         settings=parse_assignments(assignments or ()),
         seed=seed,
         device=device,
@@ -48,5 +57,6 @@ def train(
         return
     how = report["training"]
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in report["valid"].items())
-    typer.echo(f"{model}: best epoch {how['best_epoch']} of {how['epochs']}, validation {metrics}")
+    what = " + ".join([model, *run.plan.plugins])
+    typer.echo(f"{what}: best epoch {how['best_epoch']} of {how['epochs']}, validation {metrics}")
     typer.echo(f"next: alignrec evaluate {out}")

@@ -7,24 +7,27 @@ c_j the counts of the distinct rows x_i and y_j, s_ij = cos(x_i, y_j) / temperat
 
     L = [ Σ_i a_i log Σ_j c_j exp(s_ij) − Σ_b s_{i_b j_b} ] / B
 
+Where the candidates are a whole table, as in SGL, NCL and LGMRec, each of its rows counts once: c_j = 1.
+
 The gradient is computed in the forward pass, one tile of rows at a time: no B x B matrix is ever stored.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import cosine_similarity
 
 from alignrec.errors import UsageError
 from alignrec.ops import matmul
 
-__all__ = ["cosine_alignment", "info_nce", "info_nce_rows"]
+__all__ = ["cosine_alignment", "info_nce", "info_nce_against", "info_nce_rows"]
 
 _TILE_ROWS = 256  # a tile of scores, 256 x 2048 float32, is 2 MB; 128 to 512 are equally fast
+_TILE_SCORES, _FEWEST_ROWS = 1 << 21, 32  # more candidates make a tile lower, down to 32 rows
 _LARGEST_EXPONENT = 40.0  # exp(±40) and sums of many such stay far inside float32; beyond it rows are shifted
 _SMALLEST_NORM = 1e-12
 
@@ -76,6 +79,45 @@ def info_nce_rows(table_x: Tensor, table_y: Tensor, ids: Tensor, temperature: fl
     return _apply(x, y, _Pairs(rows, rows, 1.0 / temperature))
 
 
+def info_nce_against(
+    anchors: Tensor,
+    anchor_ids: Tensor,
+    candidates: Tensor,
+    candidate_ids: Tensor,
+    temperature: float,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """−log softmax_n(cos(x_b, y_n) / temperature) at y_n = the positive of anchor b: every row of a table competes.
+
+    Memory is O(tile): the scores of B anchors with N candidates never exist at once. A table of candidates that wants
+    no gradient costs a third less.
+
+    Args:
+        anchors: (M, d).
+        anchor_ids: (B,) int64; row anchor_ids[b] of `anchors` is x_b. A row that occurs often is computed once.
+        candidates: (N, d).
+        candidate_ids: (B,) int64; row candidate_ids[b] of `candidates` is the positive of x_b.
+        temperature: divides the cosines.
+        reduction: over b.
+
+    Raises:
+        UsageError: the tables differ in width, the ids do not pair up, or the temperature is not positive.
+    """
+    if anchors.shape[1:] != candidates.shape[1:] or anchors.dim() != 2:
+        raise UsageError(
+            f"InfoNCE needs two tables of one width, not {tuple(anchors.shape)} and {tuple(candidates.shape)}"
+        )
+    if anchor_ids.shape != candidate_ids.shape or anchor_ids.numel() == 0:
+        raise UsageError(
+            f"InfoNCE pairs one candidate with each of at least one anchor, "
+            f"not {candidate_ids.numel()} with {anchor_ids.numel()}"
+        )
+    _check_temperature(temperature)
+    distinct, rows = torch.unique(anchor_ids, return_inverse=True)
+    pairs = _Pairs(rows, candidate_ids, 1.0 / temperature, every_candidate=True, mean=reduction == "mean")
+    return _apply(anchors.index_select(0, distinct), candidates, pairs)
+
+
 def cosine_alignment(x: Tensor, y: Tensor) -> Tensor:
     """1 − mean_b cos(x_b, y_b) for x, y (B, d): AlignRec's UIA (eq. 12). Both sides receive a gradient."""
     return 1.0 - cosine_similarity(x, y, dim=1, eps=_SMALLEST_NORM).mean()
@@ -83,11 +125,19 @@ def cosine_alignment(x: Tensor, y: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Which distinct rows the B pairs are made of, and 1 / temperature."""
+    """Which distinct rows the B pairs are made of, 1 / temperature, and who competes."""
 
     rows_x: Tensor  # (B,) int64
     rows_y: Tensor  # (B,) int64
     sharpness: float
+    every_candidate: bool = False  # each row of y counts once, instead of as often as it is in a pair
+    mean: bool = True
+
+    def candidate_counts(self, y: Tensor) -> Tensor:
+        """How often each row of y (n, d) is in a denominator: (n,)."""
+        if self.every_candidate:
+            return y.new_ones(len(y))
+        return torch.bincount(self.rows_y, minlength=len(y)).to(y.dtype)
 
 
 def _check_temperature(temperature: float) -> None:
@@ -111,18 +161,20 @@ def _apply(x: Tensor, y: Tensor, pairs: _Pairs) -> Tensor:
 
 class _InfoNce(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, y: Tensor, pairs: _Pairs) -> Tensor:
+    def forward(ctx: Any, x: Tensor, y: Tensor, pairs: _Pairs) -> Tensor:  # Any: torch types no ctx attributes
         unit_x, norm_x = _unit(x)
         unit_y, norm_y = _unit(y)
-        loss, gradient_x, gradient_y = _value_and_gradients(unit_x, unit_y, pairs)
-        ctx.save_for_backward(_through_unit(gradient_x, unit_x, norm_x), _through_unit(gradient_y, unit_y, norm_y))
+        wants_y = ctx.needs_input_grad[1]
+        loss, gradient_x, gradient_y = _value_and_gradients(unit_x, unit_y, pairs, wants_y)
+        for_y = None if gradient_y is None else _through_unit(gradient_y, unit_y, norm_y)
+        ctx.save_for_backward(_through_unit(gradient_x, unit_x, norm_x), for_y)
         return loss
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # Any: torch types no ctx attributes
-        gradient_x, gradient_y = ctx.saved_tensors
-        return gradient_x * gradient, gradient_y * gradient, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:  # Any: as above
+        for_x, for_y = ctx.saved_tensors
+        return for_x * gradient, None if for_y is None else for_y * gradient, None
 
 
 def _unit(table: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,16 +188,17 @@ def _through_unit(gradient: Tensor, unit: Tensor, norm: Tensor) -> Tensor:
     return gradient.addcmul_(along, unit, value=-1.0).div_(norm)
 
 
-def _value_and_gradients(x: Tensor, y: Tensor, pairs: _Pairs) -> tuple[Tensor, Tensor, Tensor]:
+def _value_and_gradients(x: Tensor, y: Tensor, pairs: _Pairs, wants_y: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     """Loss, and its gradients in the unit rows x (m, d) and y (n, d), summed over the copies of a row."""
-    n_pairs, sharpness = len(pairs.rows_x), pairs.sharpness
+    sharpness, scale = pairs.sharpness, 1.0 / len(pairs.rows_x) if pairs.mean else 1.0
     counts_x = torch.bincount(pairs.rows_x, minlength=len(x)).to(x.dtype)  # (m,)
-    counts_y = torch.bincount(pairs.rows_y, minlength=len(y)).to(x.dtype)  # (n,)
+    counts_y = pairs.candidate_counts(y)  # (n,)
     sharp_x, counted_y, y_columns = x * sharpness, y * counts_y[:, None], y.t()
-    gradient_x, columns_y = torch.empty_like(x), y.new_zeros(y.shape[1], len(y))  # (m, d), (d, n)
+    gradient_x, columns_y = torch.empty_like(x), y.new_zeros(y.shape[1], len(y)) if wants_y else None  # (m, d), (d, n)
     total = x.new_zeros((), dtype=torch.float64)
-    for start in range(0, len(x), _TILE_ROWS):
-        tile = slice(start, start + _TILE_ROWS)
+    step = min(_TILE_ROWS, max(_FEWEST_ROWS, _TILE_SCORES // len(y)))
+    for start in range(0, len(x), step):
+        tile = slice(start, start + step)
         scores = matmul(sharp_x[tile], y_columns)  # (t, n)
         shift = scores.amax(dim=1, keepdim=True) if sharpness > _LARGEST_EXPONENT else None
         weights = (scores if shift is None else scores.sub_(shift)).exp_()
@@ -155,11 +208,13 @@ def _value_and_gradients(x: Tensor, y: Tensor, pairs: _Pairs) -> tuple[Tensor, T
         share = (counts_x[tile] / sums)[:, None]  # (t, 1)
         # softmax rows are weights / sums; dividing the small results spares a pass over the tile
         gradient_x[tile] = matmul(weights, counted_y) * share
-        columns_y += matmul((x[tile] * share).t(), weights)  # faster than its transpose
+        if columns_y is not None:
+            columns_y += matmul((x[tile] * share).t(), weights)  # faster than its transpose
     positive_x, positive_y = x.index_select(0, pairs.rows_x), y.index_select(0, pairs.rows_y)  # (B, d)
     total -= sharpness * (positive_x * positive_y).sum(dtype=torch.float64)
+    gradient_x.index_add_(0, pairs.rows_x, positive_y, alpha=-1.0).mul_(sharpness * scale)
+    loss = (total * scale).to(x.dtype)
+    if columns_y is None:
+        return loss, gradient_x, None
     gradient_y = columns_y.t() * counts_y[:, None]  # (n, d): a candidate counts as often as it occurs
-    gradient_x.index_add_(0, pairs.rows_x, positive_y, alpha=-1.0)
-    gradient_y.index_add_(0, pairs.rows_y, positive_x, alpha=-1.0)
-    scale = sharpness / n_pairs
-    return (total / n_pairs).to(x.dtype), gradient_x.mul_(scale), gradient_y.mul_(scale)
+    return loss, gradient_x, gradient_y.index_add_(0, pairs.rows_y, positive_x, alpha=-1.0).mul_(sharpness * scale)

@@ -19,8 +19,9 @@ from alignrec.data import Dataset
 from alignrec.errors import ArtifactError
 from alignrec.types import Embeddings
 
-__all__ = ["Run", "RunPlan"]
+__all__ = ["PLUGIN_PREFIX", "Run", "RunPlan"]
 
+PLUGIN_PREFIX = "plugin."  # of the settings sections of plug-ins
 _FORMAT = 1
 
 
@@ -37,8 +38,17 @@ class RunPlan:
     threads: int
     versions: Mapping[str, str] = field(default_factory=lambda: _versions())
 
+    @property
+    def plugins(self) -> dict[str, Mapping[str, Any]]:
+        """Name of every attached plug-in -> its settings."""
+        sections = {name: values for name, values in self.settings.items() if name.startswith(PLUGIN_PREFIX)}
+        return {name.removeprefix(PLUGIN_PREFIX): values for name, values in sections.items()}
+
     def difference(self, other: "RunPlan") -> str | None:
         """The first thing in which two plans differ, in words, or None. Versions are not compared."""
+        if set(self.plugins) != set(other.plugins):
+            before, after = (", ".join(plan.plugins) or "none" for plan in (other, self))
+            return f"plugins were {before}, now {after}"
         ours, theirs = asdict(self), asdict(other)
         for key in ours:
             if key != "versions" and ours[key] != theirs[key]:

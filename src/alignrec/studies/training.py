@@ -12,10 +12,11 @@ from alignrec.artifacts import write_arrays, write_json
 from alignrec.data import Dataset
 from alignrec.errors import AlignrecError, ArtifactError, DataError, SettingsError
 from alignrec.evaluation import evaluate_embeddings
+from alignrec.losses import PLUGINS, plugin_class
 from alignrec.models import Backbone, create_model, model_class
 from alignrec.runtime import keep_large_buffers, resolve_device, set_threads, torch_rng
-from alignrec.studies.run_folder import Run, RunPlan
-from alignrec.training import FitResult, Objective, RunFiles, TrainingSettings, fit
+from alignrec.studies.run_folder import PLUGIN_PREFIX, Run, RunPlan
+from alignrec.training import FitResult, RunFiles, TrainingSettings, attach_plugins, fit
 from alignrec.types import Embeddings
 
 __all__ = ["TrainingStoppedError", "train", "validation"]
@@ -33,6 +34,7 @@ def train(  # noqa: PLR0913  (one argument per option of the command)
     model: str,
     out: str | Path,
     features: Sequence[str] = (),
+    plugins: Sequence[str] = (),
     settings: Sections | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -46,14 +48,15 @@ def train(  # noqa: PLR0913  (one argument per option of the command)
         model: name of a backbone.
         out: folder of the run; must be new, unless `resume`.
         features: names of feature tables of the dataset; `a+b` joins two into one.
-        settings: `{"model": {...}, "training": {...}}`; what is not named keeps the model's default.
+        plugins: names of plug-ins whose losses are added to the model's; their order does not matter.
+        settings: `{"model": {...}, "training": {...}, "plugin.NAME": {...}}`; what is not named keeps its default.
         seed: decides initial parameters and everything drawn in training.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         threads: CPU threads; one makes the run repeatable to the byte.
         resume: go on with the run that is in `out`, or return it if it is finished.
 
     Raises:
-        SettingsError: unknown model or setting.
+        SettingsError: unknown model, plug-in or setting, or features that one of them needs are missing.
         ArtifactError: `out` holds another run.
         TrainingStoppedError: Ctrl-C was pressed; the state is saved.
         TrainingError: nothing to train on, or a loss that is not finite.
@@ -63,7 +66,7 @@ def train(  # noqa: PLR0913  (one argument per option of the command)
         raise DataError(f"dataset {data.name!r} is only in memory; save it first")
     run = Run(Path(out))
     where = resolve_device(device)
-    plan = _plan(data, model, features, settings or {}, seed, where, threads)
+    plan = _plan(data, model, features, plugins, settings or {}, seed, where, threads)
     if _already_there(run, plan, resume):
         return run
     set_threads(threads)
@@ -71,10 +74,10 @@ def train(  # noqa: PLR0913  (one argument per option of the command)
     view = data.train_view(list(features))
     training = TrainingSettings.create(plan.settings["training"], section="training")
     backbone = create_model(model, view, torch_rng(seed, "init"), plan.settings["model"])
+    objective = attach_plugins(backbone, view, plan.plugins, seed)
     validate = validation(data, training.metric)
     if not run.started:
         run.start(plan, data.path, " ".join(["alignrec", *sys.argv[1:]]))
-    objective = Objective(backbone)
     result = fit(
         objective, view, training, validate, seed=seed, device=where, files=RunFiles(run.path), label=plan.model
     )
@@ -111,14 +114,12 @@ def _plan(
     data: Dataset,
     model: str,
     features: Sequence[str],
+    plugins: Sequence[str],
     settings: Sections,
     seed: int,
     device: torch.device,
     threads: int,
 ) -> RunPlan:
-    unknown = sorted(set(settings) - {"model", "training"})
-    if unknown:
-        raise SettingsError(f"unknown section {unknown[0]!r} of settings; allowed: model, training")
     cls = model_class(model)
     config = cls.Config.create(settings.get("model"), section="model")
     training = {**cls.training_defaults, **settings.get("training", {})}
@@ -129,11 +130,32 @@ def _plan(
         settings={
             "model": config.model_dump(),
             "training": TrainingSettings.create(training, section="training").model_dump(),
+            **_plugin_sections(settings, plugins),
         },
         seed=seed,
         device=str(device),
         threads=threads,
     )
+
+
+def _plugin_sections(settings: Sections, plugins: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The resolved settings of every plug-in, in the order of their names; refuses sections that nothing reads."""
+    names = sorted(name.lower() for name in plugins)
+    classes = {name: plugin_class(name) for name in names}
+    twice = next((name for name in classes if names.count(name) > 1), None)
+    if twice:
+        raise SettingsError(f"plugin {twice!r} is named {names.count(twice)} times; name it once")
+    sections = {PLUGIN_PREFIX + name: cls for name, cls in classes.items()}
+    allowed = ["model", "training", *sections]
+    for section in sorted(set(settings) - set(allowed)):
+        name = section.removeprefix(PLUGIN_PREFIX)
+        if name in PLUGINS and name != section:
+            raise SettingsError(f"settings are given for plugin {name!r}, which is not attached; add --plugin {name}")
+        raise SettingsError(f"unknown section {section!r} of settings; allowed: {', '.join(allowed)}")
+    return {
+        section: cls.Config.create(settings.get(section), section=section).model_dump()
+        for section, cls in sections.items()
+    }
 
 
 def _already_there(run: Run, plan: RunPlan, resume: bool) -> bool:

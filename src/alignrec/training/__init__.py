@@ -3,7 +3,7 @@
 from alignrec.training.encoder import MaskingSettings, PretrainingSettings, pretrain
 from alignrec.training.journal import RunFiles
 from alignrec.training.loop import FitResult, Job, LoopSettings, run_loop
-from alignrec.training.objective import Objective
+from alignrec.training.objective import Objective, attach_plugins
 from alignrec.training.recommender import TrainingSettings, embed, fit
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "PretrainingSettings",
     "RunFiles",
     "TrainingSettings",
+    "attach_plugins",
     "embed",
     "fit",
     "pretrain",

@@ -1,0 +1,54 @@
+"""Plug-ins by name: one table, one function that makes a plug-in from settings and what it is built for."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from alignrec.errors import SettingsError
+from alignrec.losses.bm3 import Bm3Alignment
+from alignrec.losses.bma import Bma
+from alignrec.losses.content_alignment import ContentAlignment
+from alignrec.losses.feature_similarity import FeatureSimilarity
+from alignrec.losses.fettle import Fettle
+from alignrec.losses.plugin import Plugin, PluginInputs
+from alignrec.losses.user_item_alignment import UserItemAlignment
+
+__all__ = ["PLUGINS", "create_plugin", "plugin_class"]
+
+# Any: a plug-in of any settings class
+PLUGINS: Mapping[str, type[Plugin[Any]]] = {
+    "bm3": Bm3Alignment,
+    "bma": Bma,
+    "cca": ContentAlignment,
+    "fettle": Fettle,
+    "reg": FeatureSimilarity,
+    "uia": UserItemAlignment,
+}
+
+
+def plugin_class(name: str) -> type[Plugin[Any]]:
+    """The plug-in called `name` (case does not matter).
+
+    Raises:
+        SettingsError: no such plug-in.
+    """
+    key = name.lower()
+    if key not in PLUGINS:
+        near = difflib.get_close_matches(key, PLUGINS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise SettingsError(f"unknown plugin {name!r}; {hint}allowed: {', '.join(PLUGINS)}")
+    return PLUGINS[key]
+
+
+def create_plugin(
+    name: str, inputs: PluginInputs, rng: torch.Generator, settings: Mapping[str, Any] | None = None
+) -> Plugin[Any]:
+    """Make the plug-in `name` with its initial parameters drawn from `rng`.
+
+    Raises:
+        SettingsError: unknown plug-in or setting.
+    """
+    cls = plugin_class(name)
+    return cls(cls.Config.create(settings, section=f"plugin.{name.lower()}"), inputs, rng)

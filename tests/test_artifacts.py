@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from safetensors import SafetensorError
 
 from alignrec import artifacts
 from alignrec.artifacts import (
@@ -42,14 +43,29 @@ def test_written_bytes_come_back_and_nothing_else_is_left(tmp_path):
     assert names(tmp_path / "deep") == ["a.bin"]
 
 
-@pytest.mark.parametrize("failing", ["fsync", "fdopen"])
-def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, failing):
+@pytest.mark.parametrize(("module", "failing"), [("os", "fsync"), ("Path", "write_bytes")])
+def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, module, failing):
     write_bytes(tmp_path / "a.bin", b"old")
-    monkeypatch.setattr(artifacts.os, failing, full_disk)
+    monkeypatch.setattr(getattr(artifacts, module), failing, full_disk)
     with pytest.raises(DiskFullError):
         write_bytes(tmp_path / "a.bin", b"new")
     assert (tmp_path / "a.bin").read_bytes() == b"old"
     assert names(tmp_path) == ["a.bin"]
+
+
+def test_arrays_for_which_the_disk_is_too_small_leave_the_old_ones(tmp_path, monkeypatch):
+    write_arrays(tmp_path / "a.safetensors", {"x": np.ones(3)})
+    before = (tmp_path / "a.safetensors").read_bytes()
+
+    def too_small(_arrays, path, metadata=None):
+        path.write_bytes(b"half of it")
+        raise SafetensorError("I/O error: no space left")
+
+    monkeypatch.setattr(artifacts, "save_file", too_small)
+    with pytest.raises(ArtifactError, match=r"a\.safetensors cannot be written .*no space left"):
+        write_arrays(tmp_path / "a.safetensors", {"x": np.zeros(3)})
+    assert (tmp_path / "a.safetensors").read_bytes() == before
+    assert names(tmp_path) == ["a.safetensors"]
 
 
 def test_bytes_reach_the_disk_before_the_name_is_given(tmp_path, monkeypatch):

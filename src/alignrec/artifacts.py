@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file, save_file
 
 from alignrec.errors import ArtifactError
 
@@ -32,18 +32,8 @@ __all__ = [
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: temporary file, fsync, rename. A reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with _replacement(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:  # Any: JSON values
@@ -70,9 +60,35 @@ def read_json(path: Path) -> dict[str, Any]:  # Any: JSON values
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
-    """Write named arrays as safetensors, atomically; the same arrays give the same bytes."""
+    """Write named arrays as safetensors, atomically; the same arrays give the same bytes, and are not copied first.
+
+    Raises:
+        ArtifactError: the disk is full, or they cannot be written for another reason.
+    """
     ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    write_bytes(path, save(ordered, metadata=dict(metadata) if metadata else None))
+    with _replacement(path) as temporary:
+        try:
+            save_file(ordered, temporary, metadata=dict(metadata) if metadata else None)
+        except SafetensorError as error:
+            raise ArtifactError(f"{path} cannot be written ({error}); is there room on the disk?") from None
+
+
+@contextmanager
+def _replacement(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

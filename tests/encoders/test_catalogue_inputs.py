@@ -37,6 +37,15 @@ def test_every_item_has_the_tokens_that_the_tokenizers_give_it(shop_folder, read
     assert torch.equal(inputs.word_starts, readers.text.word_starts)
 
 
+def test_batches_in_order_hold_pictures_and_texts_and_who_lacks_them(inputs):
+    first, second = inputs.read([range(3), range(38, 40)])
+    assert first.has_image.tolist() == [False, True, False]
+    assert first.has_text.tolist() == [True, False, False]
+    assert torch.equal(second.images, inputs.images.load([38, 39]))
+    assert torch.equal(second.tokens, inputs.text(np.array([38, 39]))[0])
+    assert torch.equal(second.padding, inputs.text(np.array([38, 39]))[1])
+
+
 def test_texts_are_as_long_as_the_longest_beside_them(inputs):
     lengths = (inputs.tokens != 1).sum(axis=1)
     short, long = int(np.argmin(lengths)), int(np.argmax(lengths))

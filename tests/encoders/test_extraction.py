@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from alignrec.encoders.extraction import ExtractionSettings, extract, postprocess
+from alignrec.encoders.extraction import ExtractionSettings, encode_missing, extract, gather
 from alignrec.encoders.pixel_values import standardise
+from alignrec.encoders.vector_shards import VectorShards
+from alignrec.errors import FeatureError
 
 
 def vectors(encoder, inputs, **settings):
@@ -64,20 +66,72 @@ def test_an_item_that_lacks_a_text_is_read_as_if_images_alone_were_asked_for(enc
     assert np.allclose(vectors(encoder, inputs)[1], vectors(encoder, inputs, modality="image")[1], atol=1e-5)
 
 
+def test_the_mean_is_of_what_is_shown_and_nothing_else(encoder, inputs):
+    """Item 0 shows no picture and item 1 no text: their hidden patches and empty text are not averaged."""
+    ids, _ = inputs.text(np.array([0]))
+    with torch.no_grad():
+        unseen = encoder(torch.zeros(1, 3, 24, 24), ids, None, torch.ones(1, 9, dtype=torch.bool))
+        untold = encoder(standardise(inputs.images.load([1])), torch.tensor([[0]]))
+    found = vectors(encoder, inputs, pooling="mean")
+    assert np.allclose(found[0], unseen.text.mean(dim=1)[0], atol=1e-5)
+    assert np.allclose(found[1], untold.patches.mean(dim=1)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(("modality", "without"), [("both", [2]), ("image", [0, 2]), ("text", [1, 2])])
+@pytest.mark.parametrize("post", ["none", "center", "whiten"])
+def test_an_item_that_shows_nothing_has_the_mean_of_the_others(encoder, inputs, modality, without, post):
+    found = vectors(encoder, inputs, modality=modality, post=post)
+    others = np.delete(found, without, axis=0).mean(axis=0)
+    assert np.allclose(found[without], others, atol=1e-5)
+    if post == "whiten":
+        spread = np.delete(found, without, axis=0)
+        assert np.allclose(spread.T @ spread / len(spread), np.eye(found.shape[1]), atol=1e-3)
+
+
+def test_a_catalogue_that_shows_nothing_is_refused(encoder, inputs):
+    blank = replace(inputs, has_text=np.zeros(40, dtype=bool))
+    with pytest.raises(FeatureError, match="none of 40 items has a text; there is nothing to encode"):
+        vectors(encoder, blank, modality="text")
+
+
+def test_vectors_that_are_not_finite_are_refused_with_their_items(encoder, inputs):
+    with torch.no_grad():
+        encoder.vision_norm.weight[3] = float("nan")
+    with pytest.raises(FeatureError, match="items number 0 to 15 are not finite"):
+        vectors(encoder, inputs, batch_size=16)
+
+
+def test_half_the_precision_gives_nearly_the_same(encoder, inputs):
+    exact, rough = vectors(encoder, inputs), vectors(encoder, inputs, precision="bfloat16")
+    assert not np.array_equal(exact, rough)
+    cosines = (exact * rough).sum(axis=1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)
+    assert cosines.min() > 0.999
+    assert rough.dtype == np.float32
+
+
+@pytest.mark.parametrize("post", ["none", "whiten"])
+def test_by_way_of_shards_the_vectors_are_the_same(encoder, inputs, tmp_path, post):
+    settings = ExtractionSettings(shard_items=16, batch_size=16, post=post)
+    shards = VectorShards(tmp_path / "vectors", 40, 16)
+    assert encode_missing(encoder, inputs, settings, shards) == 40
+    assert np.allclose(gather(shards, inputs, settings), extract(encoder, inputs, settings), atol=1e-6)
+
+
+def test_only_missing_shards_are_encoded(encoder, inputs, tmp_path):
+    settings = ExtractionSettings(shard_items=16, batch_size=5)
+    shards = VectorShards(tmp_path / "vectors", 40, 16)
+    encode_missing(encoder, inputs, settings, shards)
+    before = [part.tobytes() for part in shards]
+    (shards.folder / "000000016.npy").unlink()
+    assert encode_missing(encoder, inputs, settings, shards) == 16
+    assert [part.tobytes() for part in shards] == before
+    assert encode_missing(encoder, inputs, settings, shards) == 0
+
+
 def test_centred_vectors_have_mean_zero(encoder, inputs):
     plain, centred = vectors(encoder, inputs), vectors(encoder, inputs, post="center")
     assert np.abs(centred.mean(axis=0)).max() < 1e-6
     assert np.allclose(centred - centred[0], plain - plain[0], atol=1e-5)
-
-
-def test_whitened_vectors_have_unit_covariance_in_the_directions_kept():
-    rng = np.random.default_rng(0)
-    matrix = (rng.standard_normal((300, 6)) * [10, 5, 2, 1, 0.01, 0.001] + 3).astype(np.float32)
-    white = postprocess(matrix, "whiten")
-    assert white.shape == (300, 4)
-    assert np.allclose(white.T @ white / 300, np.eye(4), atol=1e-4)
-    assert np.abs(white.mean(axis=0)).max() < 1e-5
-    assert white.dtype == np.float32
 
 
 def test_extraction_changes_neither_weights_nor_what_is_found_next_time(encoder, inputs):

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, Vocabulary
-from alignrec.encoders import image_cache
-from alignrec.encoders.image_cache import build_image_cache, open_image_cache
+from alignrec.encoders import image_cache, image_workers
+from alignrec.encoders.image_cache import GrowingImageCache, build_image_cache, open_image_cache
 from alignrec.encoders.image_resizing import ImageSettings, to_square
 from alignrec.errors import ArtifactError, UsageError
 
@@ -77,9 +77,39 @@ def test_worker_processes_write_the_same_bytes(tmp_path):
         assert (alone.folder / name).read_bytes() == (helped.folder / name).read_bytes()
 
 
+def test_a_growing_cache_holds_the_squares_it_says_are_ready(tmp_path, monkeypatch):
+    dataset = dataset_of(tmp_path, [*draw(tmp_path, 6), None, "gone.png"])
+    monkeypatch.setattr(image_cache, "_CHUNK", 3)
+    whole = build_image_cache(dataset, SMALL, folder=tmp_path / "whole")
+    growing = GrowingImageCache(dataset, SMALL, folder=tmp_path / "growing")
+    assert growing.name == whole.folder.name
+    seen = []
+    for ready in growing.grow():
+        seen.append(ready)
+        assert torch.equal(growing.cache.load(range(ready)), whole.load(range(ready)))
+        items = np.arange(ready)
+        assert np.array_equal(growing.cache.has(items), whole.has(items))
+    assert seen == [3, 6, 8, 8]
+    assert growing.whole
+    assert growing.cache.folder == tmp_path / "growing" / growing.name
+    assert list(GrowingImageCache(dataset, SMALL, folder=tmp_path / "growing").grow()) == [8]
+
+
+def test_a_cache_that_somebody_else_finished_meanwhile_is_read(tmp_path, monkeypatch):
+    dataset = dataset_of(tmp_path, draw(tmp_path, 6))
+    monkeypatch.setattr(image_cache, "_CHUNK", 2)
+    growing = GrowingImageCache(dataset, SMALL)
+    steps = growing.grow()
+    assert next(steps) == 2
+    other = build_image_cache(dataset, SMALL)
+    assert list(steps) == [6]
+    assert growing.cache.folder == other.folder
+    assert growing.cache.found.all()
+
+
 def test_the_second_time_nothing_is_decoded(dataset, monkeypatch):
     first = build_image_cache(dataset, SMALL)
-    monkeypatch.setattr(image_cache, "resize_into_file", None)
+    monkeypatch.setattr(image_workers, "resize_into_file", None)
     assert build_image_cache(dataset, SMALL).folder == first.folder
 
 
@@ -95,7 +125,7 @@ def test_building_goes_on_where_it_was_broken_off(tmp_path, monkeypatch):
     dataset = dataset_of(tmp_path, draw(tmp_path, 20))
     monkeypatch.setattr(image_cache, "_CHUNK", 4)
     whole = build_image_cache(dataset, SMALL, folder=tmp_path / "whole")
-    resize, started = image_cache.resize_into_file, []
+    resize, started = image_workers.resize_into_file, []
 
     def until_the_third(job):
         started.append(job.start)
@@ -103,7 +133,7 @@ def test_building_goes_on_where_it_was_broken_off(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return resize(job)
 
-    monkeypatch.setattr(image_cache, "resize_into_file", until_the_third)
+    monkeypatch.setattr(image_workers, "resize_into_file", until_the_third)
     with pytest.raises(KeyboardInterrupt):
         build_image_cache(dataset, SMALL, folder=tmp_path / "broken")
     assert [path.suffix for path in (tmp_path / "broken").iterdir()] == [".partial"]
@@ -178,7 +208,7 @@ import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_image_cache import dataset_of
-from alignrec.encoders import image_cache
+from alignrec.encoders import image_cache, image_workers
 from alignrec.encoders.image_resizing import ImageSettings
 
 def own_memory():  # kB that are this process's own; pages of the file are the system's, which takes them back
@@ -190,8 +220,8 @@ def watched(job):
     seen.append(own_memory())
     return codes
 
-folder, resize, seen, growth = Path(sys.argv[1]), image_cache.resize_into_file, [], {}
-image_cache.resize_into_file = watched
+folder, resize, seen, growth = Path(sys.argv[1]), image_workers.resize_into_file, [], {}
+image_workers.resize_into_file = watched
 for items in (64, 400, 4000):  # the first to warm up
     dataset = dataset_of(folder, ["one.png"] * items)
     seen[:] = before = [own_memory()]

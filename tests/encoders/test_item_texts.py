@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, Vocabulary
-from alignrec.encoders.item_texts import item_texts
+from alignrec.encoders.item_texts import item_texts, items_with_text
 from alignrec.errors import UsageError
 
 
@@ -34,6 +34,15 @@ def test_an_items_text_is_title_brand_and_description(dataset):
 def test_categories_may_be_read_too_in_the_order_asked_for(dataset):
     texts = item_texts(dataset, ("title", "categories", "brand"))
     assert texts == ["Red shoe Shoes Running Acme", "Blue shirt", "", ""]
+
+
+def test_neighbouring_items_may_be_asked_for_alone(dataset):
+    assert item_texts(dataset, rows=range(1, 3)) == ["Blue shirt", "Soft."]
+    assert item_texts(dataset, rows=range(0)) == []
+
+
+def test_which_items_have_a_text(dataset):
+    assert items_with_text(dataset).tolist() == [True, True, True, False]
 
 
 @pytest.mark.parametrize("columns", [("title", "colour"), ("image",), ()])

@@ -1,7 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, Vocabulary
 from alignrec.encoders import PictureReport, open_picture, read_pictures
@@ -56,6 +56,31 @@ def test_a_file_made_to_fill_the_memory_is_not_decoded(tmp_path):
     Image.new("1", (12_000, 9_000)).save(tmp_path / "bomb.png")  # 13 kB that would be 324 MB
     with pytest.raises(OSError, match="108000000 pixels"):
         open_picture(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, IndexError, ZeroDivisionError, TypeError])
+def test_whatever_a_decoder_stumbles_over_the_picture_is_unreadable(tmp_path, monkeypatch, error):
+    """AVIF, DDS and JPEG 2000 files with some bytes changed raise such errors from within Pillow."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "odd.png")
+
+    def stumbles(_picture):
+        raise error("bad segment")
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", stumbles)
+    with pytest.raises(OSError, match=r"odd\.png is not a readable picture .*bad segment"):
+        open_picture(tmp_path / "odd.png")
+
+
+def test_a_picture_that_pillow_only_warns_of_is_read_without_a_word(tmp_path):
+    """Its Exif block is one entry short; warnings are errors here."""
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    Image.new("RGB", (8, 6)).save(tmp_path / "short.jpg", exif=exif)
+    content = bytearray((tmp_path / "short.jpg").read_bytes())
+    entries = content.index(b"Exif") + 6 + 8  # marks, then byte order and offset
+    content[entries : entries + 2] = b"\x00\x09"
+    (tmp_path / "short.jpg").write_bytes(content)
+    assert open_picture(tmp_path / "short.jpg").size == (8, 6)
 
 
 def test_transparent_parts_are_white(tmp_path):

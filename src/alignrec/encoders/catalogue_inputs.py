@@ -1,8 +1,9 @@
 """What an encoder reads of a catalogue, item by item: squares of pixels, visual tokens, words. All on disk, mapped."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,16 +13,45 @@ from torch import Tensor
 from alignrec.artifacts import hash_values, staged_folder, write_json
 from alignrec.data import Dataset
 from alignrec.encoders.image_cache import ImageCache
-from alignrec.encoders.item_texts import item_texts
+from alignrec.encoders.item_texts import item_texts, items_with_text
 from alignrec.encoders.text_tokens import TextTokenizer
 from alignrec.encoders.visual_tokens import VisualTokenizer
 from alignrec.progress import progress_bar
 
-__all__ = ["CatalogueInputs", "inverse_document_frequency", "prepare_inputs"]
+__all__ = ["CatalogueInputs", "ItemBatch", "ItemSource", "inverse_document_frequency", "prepare_inputs"]
 
 _FORMAT = 1
 _CHUNK = 256
 _PAD = 1
+
+
+@dataclass(frozen=True)
+class ItemBatch:
+    """B items as an encoder reads them; L is the longest text among them in tokens."""
+
+    images: Tensor  # (B, 3, S, S) bytes; zeros where there is no picture
+    tokens: Tensor  # (B, L) int64
+    padding: Tensor  # (B, L) bool
+    has_image: Tensor  # (B,) bool
+    has_text: Tensor  # (B,) bool
+
+
+class ItemSource(Protocol):
+    """Where the items of a catalogue are read from, in order."""
+
+    def __len__(self) -> int:
+        """I, the number of items."""
+
+    @property
+    def has_image(self) -> NDArray[np.bool_]:
+        """Which items have a readable picture, (I,); certain once all were read."""
+
+    @property
+    def has_text(self) -> NDArray[np.bool_]:
+        """Which items have a text, (I,)."""
+
+    def read(self, batches: Iterable[range]) -> Iterator[ItemBatch]:
+        """The items of each of `batches`, which must be in order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +78,13 @@ class CatalogueInputs:
         padding = ids == _PAD
         length = max(int((~padding).sum(dim=1).max()), 2)
         return ids[:, :length], padding[:, :length]
+
+    def read(self, batches: Iterable[range]) -> Iterator[ItemBatch]:
+        """The items of each of `batches`."""
+        for items in batches:
+            rows = np.arange(items.start, items.stop)
+            has_image, has_text = torch.from_numpy(self.has_image[rows]), torch.from_numpy(self.has_text[rows])
+            yield ItemBatch(self.images.load(rows), *self.text(rows), has_image, has_text)
 
 
 def prepare_inputs(
@@ -84,22 +121,20 @@ def prepare_inputs(
 def _write_tokens(
     dataset: Dataset, images: ImageCache, text: TextTokenizer, visual: VisualTokenizer, max_length: int, stage: Path
 ) -> None:
-    texts = item_texts(dataset)
-    n_items = len(texts)
+    n_items = dataset.n_items
     patches = visual.grid(images.settings.size) ** 2
     words = np.lib.format.open_memmap(stage / "text.npy", "w+", np.int32, (n_items, max_length))
     codes = np.lib.format.open_memmap(stage / "visual.npy", "w+", np.int16, (n_items, patches))
-    words[:] = _PAD
     with progress_bar("tokens", n_items) as bar:
-        for start in range(0, n_items, _CHUNK):
-            rows = slice(start, min(start + _CHUNK, n_items))
-            ids = text.encode(texts[rows], max_length).ids.numpy()
+        for rows in _chunks(n_items):
+            ids = text.encode(item_texts(dataset, rows=range(rows.start, rows.stop)), max_length).ids.numpy()
+            words[rows] = _PAD
             words[rows, : ids.shape[1]] = ids
             codes[rows] = visual.encode(images.load(np.arange(rows.start, rows.stop))).reshape(-1, patches).numpy()
             bar.advance(rows.stop - rows.start)
     words.flush()
     codes.flush()
-    np.save(stage / "has_text.npy", np.array([bool(entry) for entry in texts]))
+    np.save(stage / "has_text.npy", items_with_text(dataset))
     write_json(stage / "tokens.json", {"items": n_items, "max_length": max_length, "patches": patches})
 
 
@@ -114,4 +149,4 @@ def inverse_document_frequency(tokens: NDArray[np.int32], vocab: int) -> Tensor:
 
 
 def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, start + _CHUNK) for start in range(0, n, _CHUNK))
+    return (slice(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK))

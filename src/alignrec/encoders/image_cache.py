@@ -7,14 +7,10 @@ its name when it is whole. In it: `images.npy` (I, 3, S, S), `outcomes.bin` (a b
 """
 
 import hashlib
-import multiprocessing
 import shutil
-import signal
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,17 +22,17 @@ from torch import Tensor
 
 from alignrec.artifacts import read_json, write_bytes, write_json
 from alignrec.data import Dataset
-from alignrec.encoders.image_resizing import OUTCOMES, ImageSettings, ResizeJob, resize_into_file
+from alignrec.encoders.image_resizing import OUTCOMES, ImageSettings, ResizeJob
+from alignrec.encoders.image_workers import resize_all
 from alignrec.encoders.pictures import PictureReport
 from alignrec.errors import ArtifactError, UsageError
 from alignrec.progress import progress_bar
 
-__all__ = ["ImageCache", "build_image_cache", "open_image_cache"]
+__all__ = ["GrowingImageCache", "ImageCache", "build_image_cache", "open_image_cache"]
 
 _FORMAT = 1
 _CHUNK = 64  # pictures a job: 10 MB at 224 pixels
 _NOT_YET = 255  # outcome of a picture whose turn has not come
-_AHEAD = 3  # jobs handed out for each worker
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +48,10 @@ class ImageCache:
     def found(self) -> NDArray[np.bool_]:
         """Which items have a readable picture, (I,)."""
         return np.equal(self.outcomes, OUTCOMES.index("found"))
+
+    def has(self, items: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the item indices `items` (B,) have a readable picture; right also while the cache grows."""
+        return np.equal(self.outcomes[items], OUTCOMES.index("found"))
 
     def load(self, items: Sequence[int] | NDArray[np.integer] | Tensor) -> Tensor:
         """The squares of the item indices `items` (B,): bytes (B, 3, S, S)."""
@@ -97,20 +97,97 @@ def build_image_cache(
         UsageError: the dataset is only in memory and there is no `folder`, or `workers` is negative.
         ArtifactError: the disk is too small, or a worker died.
     """
-    settings = settings or ImageSettings()
-    home = folder or (dataset.path / "cache" if dataset.path else None)
-    if home is None:
-        raise UsageError(f"dataset {dataset.name!r} is only in memory; save it first or say where the image cache goes")
-    if workers < 0:
-        raise UsageError(f"workers must be 0 (decode in this process) or more, not {workers}")
-    final = home / f"images-{settings.size}-{_cache_key(dataset, settings)[:16]}"
-    if not final.is_dir():
+    growing = GrowingImageCache(dataset, settings, folder=folder, workers=workers)
+    if not growing.whole:
+        shown = growing.ready
+        with progress_bar("resizing pictures", dataset.n_items, shown) as bar:
+            for ready in growing.grow():
+                bar.advance(ready - shown)
+                shown = ready
+    return growing.cache
+
+
+class GrowingImageCache:
+    """A cache that can be read while it is made: `cache` holds the squares of the first `ready` items.
+
+    Arguments and errors are those of `build_image_cache`.
+    """
+
+    def __init__(
+        self, dataset: Dataset, settings: ImageSettings | None = None, *, folder: Path | None = None, workers: int = 0
+    ) -> None:
+        self._dataset, self._settings, self._workers = dataset, settings or ImageSettings(), workers
+        home = folder or (dataset.path / "cache" if dataset.path else None)
+        if home is None:
+            raise UsageError(
+                f"dataset {dataset.name!r} is only in memory; save it first or say where the image cache goes"
+            )
+        if workers < 0:
+            raise UsageError(f"workers must be 0 (decode in this process) or more, not {workers}")
+        self._final = home / f"images-{self._settings.size}-{_cache_key(dataset, self._settings)[:16]}"
+        self._partial = self._final.with_name(f"{self._final.name}.partial")
+        if self._final.is_dir():
+            self._open()
+        else:
+            self.cache = _begin(self._partial, dataset.n_items, self._settings)
+            self.ready = _count_ready(self.cache.outcomes)
+            self.whole = False
+
+    @property
+    def name(self) -> str:
+        """Name of the finished cache's folder; it is another wherever anything that goes in is."""
+        return self._final.name
+
+    def grow(self) -> Generator[int]:
+        """Decode what is not there yet: says `ready` each time it has risen, and at the end gives the cache its name.
+
+        Nothing more is decoded while nobody asks for the next number, but for a few pictures that workers hold.
+
+        Raises:
+            ArtifactError: a worker died.
+        """
+        if not self.whole:
+            try:
+                yield from self._decode()
+                self._finish()
+            except FileNotFoundError:  # somebody else built the same and was first
+                if not self._final.is_dir():
+                    raise
+            self._open()
+        yield self.ready
+
+    def _decode(self) -> Iterator[int]:
+        outcomes, file = self.cache.outcomes, self._partial / "images.npy"
         try:
-            _build(dataset, settings, final, workers)
-        except FileNotFoundError:  # somebody else built the same and was first
-            if not final.is_dir():
-                raise
-    return open_image_cache(final)
+            with (self._partial / "outcomes.bin").open("r+b", buffering=0) as journal:
+                for start, codes in resize_all(_jobs(self._dataset, self._settings, file, outcomes), self._workers):
+                    journal.seek(start)
+                    journal.write(codes)
+                    outcomes[start : start + len(codes)] = np.frombuffer(codes, dtype=np.uint8)
+                    self.ready = _count_ready(outcomes)
+                    yield self.ready
+        except BrokenProcessPool:
+            raise ArtifactError(
+                f"a process that decodes pictures died, for want of memory perhaps, of {self._workers}; run it again "
+                "with fewer workers, it goes on where it stopped"
+            ) from None
+
+    def _finish(self) -> None:
+        """Describe the cache and give it its name."""
+        counts = np.bincount(self.cache.outcomes, minlength=len(OUTCOMES)).tolist()
+        about = {"format": _FORMAT, "items": self._dataset.n_items, "settings": self._settings.model_dump()}
+        about |= {"pictures": dict(zip(OUTCOMES, counts, strict=True)), "pillow": PIL.__version__}
+        write_json(self._partial / "image-cache.json", about)
+        self.cache = replace(self.cache, images=self.cache.images[:0].copy())  # some systems move no file that is open
+        if self._final.is_dir():  # somebody else built the same and was first
+            shutil.rmtree(self._partial)
+        else:
+            self._partial.rename(self._final)
+
+    def _open(self) -> None:
+        self.cache = open_image_cache(self._final)
+        self.ready = self._dataset.n_items
+        self.whole = True
 
 
 def _cache_key(dataset: Dataset, settings: ImageSettings) -> str:
@@ -126,33 +203,18 @@ def _cache_key(dataset: Dataset, settings: ImageSettings) -> str:
     return digest.hexdigest()
 
 
-def _build(dataset: Dataset, settings: ImageSettings, final: Path, workers: int) -> None:
-    """Make the folder `final`; what is done so far lies beside it, in a folder whose name ends in .partial."""
-    partial = final.with_name(f"{final.name}.partial")
-    outcomes = _read_state(partial, dataset.n_items, settings)
+def _begin(partial: Path, items: int, settings: ImageSettings) -> ImageCache:
+    """What was done so far in the folder `partial`, or an empty cache in it."""
+    outcomes = _read_state(partial, items, settings)
     if outcomes is None:
-        outcomes = _prepare(partial, dataset.n_items, settings)
-    done = int((outcomes != _NOT_YET).sum())
-    jobs = _jobs(dataset, settings, partial / "images.npy", outcomes)
-    try:
-        with (
-            progress_bar("resizing pictures", dataset.n_items, done) as bar,
-            (partial / "outcomes.bin").open("r+b", buffering=0) as journal,
-        ):
-            for start, codes in _work_off(jobs, workers):
-                journal.seek(start)
-                journal.write(codes)
-                bar.advance(len(codes))
-    except BrokenProcessPool:
-        raise ArtifactError(
-            f"a process that decodes pictures died, for want of memory perhaps, of {workers}; run it again with fewer "
-            "workers, it goes on where it stopped"
-        ) from None
-    counts = np.bincount(np.fromfile(partial / "outcomes.bin", dtype=np.uint8), minlength=len(OUTCOMES)).tolist()
-    about = {"format": _FORMAT, "items": dataset.n_items, "settings": settings.model_dump()}
-    about |= {"pictures": dict(zip(OUTCOMES, counts, strict=True)), "pillow": PIL.__version__}
-    write_json(partial / "image-cache.json", about)
-    partial.rename(final)
+        outcomes = _prepare(partial, items, settings)
+    return ImageCache(partial, settings, _map(partial / "images.npy", items, settings), outcomes)
+
+
+def _count_ready(outcomes: NDArray[np.uint8]) -> int:
+    """How many items come before the first whose turn has not come."""
+    waiting = np.flatnonzero(outcomes == _NOT_YET)
+    return int(waiting[0]) if len(waiting) else len(outcomes)
 
 
 def _prepare(partial: Path, items: int, settings: ImageSettings) -> NDArray[np.uint8]:
@@ -209,36 +271,3 @@ def _jobs(dataset: Dataset, settings: ImageSettings, file: Path, outcomes: NDArr
         if (outcomes[start:stop] == _NOT_YET).any():
             paths = [path and path.absolute() for path in map(dataset.image_path, range(start, stop))]
             yield ResizeJob(file.absolute(), header + start * square, start, paths, settings)
-
-
-def _work_off(jobs: Iterable[ResizeJob], workers: int) -> Iterator[tuple[int, bytes]]:
-    """First item and outcomes of each job, in their order; only a few jobs are under way at any time."""
-    if workers == 0:
-        yield from ((job.start, resize_into_file(job)) for job in jobs)
-        return
-    waiting: deque[tuple[int, Future[bytes]]] = deque()
-    with ProcessPoolExecutor(workers, mp_context=_start_method(), initializer=_leave_interrupts_to_parent) as pool:
-        try:
-            for job in jobs:
-                waiting.append((job.start, pool.submit(resize_into_file, job)))
-                if len(waiting) >= _AHEAD * workers:
-                    start, future = waiting.popleft()
-                    yield start, future.result()
-            while waiting:
-                start, future = waiting.popleft()
-                yield start, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_method() -> multiprocessing.context.BaseContext:
-    """Not by forking this process, whose threads may hold locks that nobody would open in the copy."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([resize_into_file.__module__])
-    return context
-
-
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

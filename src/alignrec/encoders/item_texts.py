@@ -2,21 +2,25 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from alignrec.data import Dataset
 from alignrec.errors import UsageError
 
-__all__ = ["ITEM_TEXT_COLUMNS", "item_texts"]
+__all__ = ["ITEM_TEXT_COLUMNS", "item_texts", "items_with_text"]
 
 ITEM_TEXT_COLUMNS = ("title", "brand", "description")
+_CHUNK = 512
 
 
-def item_texts(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS) -> list[str]:
+def item_texts(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS, *, rows: range | None = None) -> list[str]:
     """One text per item: its values in these columns of the catalogue, a blank between them; "" where there are none.
 
     `categories` may be named too; they are read from the general to the special. What should not be cut off
-    where texts are too long comes first.
+    where texts are too long comes first. `rows` are neighbouring items, all by default: ask for some at a time where
+    the catalogue is large.
 
     Raises:
         UsageError: a column that the catalogue does not have, or that holds no text.
@@ -27,5 +31,13 @@ def item_texts(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS) -> 
     if unknown or not columns:
         raise UsageError(f"cannot read texts from {unknown or 'no column'}; allowed: {', '.join(usable)}")
     values = [pl.col(name).list.drop_nulls().list.join(" ") if name == "categories" else name for name in columns]
-    texts = dataset.catalogue.select(pl.concat_str(values, separator=" ", ignore_nulls=True).str.strip_chars())
+    frame = dataset.catalogue if rows is None else dataset.catalogue.slice(rows.start, len(rows))
+    texts = frame.select(pl.concat_str(values, separator=" ", ignore_nulls=True).str.strip_chars())
     return texts.to_series().to_list()
+
+
+def items_with_text(dataset: Dataset) -> NDArray[np.bool_]:
+    """Which items have a text, (I,); a few texts at a time are looked at."""
+    starts = range(0, dataset.n_items, _CHUNK)
+    parts = (item_texts(dataset, rows=range(start, min(start + _CHUNK, dataset.n_items))) for start in starts)
+    return np.array([bool(text) for part in parts for text in part], dtype=bool)

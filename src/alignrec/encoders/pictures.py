@@ -5,6 +5,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,8 @@ __all__ = ["PictureReport", "open_picture", "read_pictures"]
 
 _EXAMPLES = 5
 # what Pillow raises on files that are not, or not wholly, the picture they claim to be
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+_UNREADABLE = (SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, EOFError, MemoryError)
+_DAMAGED = (struct.error, zlib.error)
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # more than 89 million pixels
 
 
@@ -47,7 +49,7 @@ def open_picture(path: Path, least_size: int | None = None) -> Image.Image:
         OSError: the file is missing, is not a readable picture, or has more than 89 million pixels.
     """
     try:
-        with _opened(path) as picture:
+        with _quietly(), Image.open(path) as picture:
             if least_size is not None:
                 picture.draft("RGB", (least_size, least_size))
             upright = ImageOps.exif_transpose(picture)
@@ -58,15 +60,17 @@ def open_picture(path: Path, least_size: int | None = None) -> Image.Image:
             return upright.convert("RGB")
     except OSError:
         raise
-    except (*_UNREADABLE, *_TOO_LARGE) as error:
+    except (*_UNREADABLE, *_DAMAGED, *_TOO_LARGE) as error:
         raise OSError(f"{path} is not a readable picture ({error})") from None
 
 
-def _opened(path: Path) -> Image.Image:
-    """The picture, not decoded yet; from the size on where Pillow warns of a file made to fill the memory, none."""
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Where Pillow would warn of a file made to fill the memory, none is opened; of all else it says nothing."""
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(path)
+        yield
 
 
 def read_pictures(

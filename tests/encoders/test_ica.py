@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from alignrec.encoders.ica import IcaBatch, IcaObjective, IcaSettings, bag_of_tokens_loss
+from alignrec.encoders.ica import IcaBatch, IcaObjective, IcaSettings
 from alignrec.encoders.masking import MaskedText, as_mask
 from alignrec.encoders.multiway_settings import MultiwaySettings
 from alignrec.encoders.pixel_values import standardise
+from alignrec.errors import SettingsError
 
 VOCAB, VISUAL, PATCHES, LENGTH = 20, 7, 9, 6
 MASK = VOCAB - 1
@@ -18,9 +19,10 @@ ENCODER = MultiwaySettings.preset(
 )
 
 
-def objective(**changed):
+def objective(encoder=None, **changed):
     weights = torch.linspace(0.5, 1.5, VOCAB)
-    return IcaObjective(ENCODER, IcaSettings(**changed), weights, torch.Generator().manual_seed(0))
+    shape = ENCODER.model_copy(update=encoder or {})
+    return IcaObjective(shape, IcaSettings(**changed), weights, torch.Generator().manual_seed(0))
 
 
 def yes(*absent):
@@ -90,7 +92,101 @@ def test_the_papers_losses_equal_full_logits_picked_at_the_hidden_positions(batc
 
 def test_without_a_cls_objective_there_are_mlm_and_mim_alone(batch):
     assert set(objective(cls_objective="none")(batch)) == {"mlm", "mim"}
-    assert set(objective(cls_objective="bow")(batch)) == {"mlm", "mim", "cls_words", "cls_patches"}
+
+
+TERMS = {
+    "none": {"mlm", "mim"},
+    "bow": {"mlm", "mim", "cls_words", "cls_patches"},
+    "aggregate": {"mlm", "mim", "cls_mlm", "cls_mim"},
+    "itc": {"mlm", "mim", "itc"},
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("passes", ["joint", "separate"])
+@pytest.mark.parametrize("kind", TERMS)
+def test_every_parameter_learns_from_batches_that_lack_this_and_that(batch, kind, passes, precision):
+    """The terms are finite where modalities are missing or dropped and branches are skipped."""
+    model = objective(cls_objective=kind, passes=passes, precision=precision, encoder={"drop_path": 0.3})
+    rng = torch.Generator().manual_seed(0)
+    for given in (without_texts(without_images(batch, 0), 1), replace(batch, shows_text=yes(2)), batch):
+        terms = model(replace(given, drop_path=model.encoder.draw_drop_path(4, rng)))
+        assert set(terms) == TERMS[kind]
+        assert all(torch.isfinite(term) for term in terms.values())
+        torch.stack(list(terms.values())).sum().backward()
+    idle = [name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.any())]
+    assert idle == []
+    assert all(bool(torch.isfinite(p.grad).all()) for p in model.parameters())
+
+
+@pytest.mark.parametrize("passes", ["joint", "separate"])
+@pytest.mark.parametrize("kind", TERMS)
+def test_logits_are_computed_for_hidden_tokens_alone(batch, kind, passes):
+    """Five words and three patches of each of four pictures are hidden; a bag adds one row for each CLS."""
+    model, rows = objective(cls_objective=kind, passes=passes), {"mlm_head": [], "mim_head": []}
+    for name, found in rows.items():
+        getattr(model, name).register_forward_hook(lambda _m, _i, logits, found=found: found.append(logits.shape[:-1]))
+    model(batch)
+    bags = {"joint": 1, "separate": 2}[passes] if kind == "bow" else 0
+    times = 2 if kind == "aggregate" else 1
+    assert rows == {"mlm_head": [(5,)] * times + [(4,)] * bags, "mim_head": [(12,)] * times + [(4,)] * bags}
+
+
+def test_the_weight_scales_whatever_the_cls_objective_adds(batch):
+    for kind in ("aggregate", "itc"):
+        once, twice = (values(objective(cls_objective=kind, cls_weight=w)(batch)) for w in (1.0, 2.0))
+        for name in TERMS[kind]:
+            factor = 1 if name in ("mlm", "mim") else 2
+            assert twice[name] == pytest.approx(factor * once[name], rel=1e-6)
+
+
+def test_a_cls_objective_leaves_the_papers_losses_as_they_are(batch):
+    plain = values(objective(cls_objective="none")(batch))
+    for kind in ("bow", "aggregate", "itc"):
+        terms = values(objective(cls_objective=kind)(batch))
+        assert {name: terms[name] for name in plain} == pytest.approx(plain, rel=1e-6)
+
+
+def test_pictures_are_matched_with_texts_whole_and_only_where_an_item_shows_both(batch):
+    model = objective(cls_objective="itc")
+    lacking = replace(without_texts(batch, 0), shows_image=yes(3))
+    before = values(model(lacking))["itc"]
+    images = lacking.images.clone()
+    images[[0, 3]] = 255 - images[[0, 3]]
+    assert values(model(replace(lacking, images=images)))["itc"] == before
+    other = replace(lacking.hidden_words, tokens=lacking.tokens)
+    assert values(model(replace(lacking, hidden_words=other)))["itc"] == before
+    images[1] = 255 - images[1]
+    assert values(model(replace(lacking, images=images)))["itc"] != before
+    nothing = model(without_images(batch, 0, 1, 2, 3))["itc"]
+    nothing.backward()
+    assert nothing.item() == 0
+
+
+@pytest.mark.parametrize("passes", ["joint", "separate"])
+@pytest.mark.parametrize("kind", ["none", "bow", "aggregate"])
+def test_a_run_on_one_modality_has_the_losses_of_that_alone(batch, kind, passes):
+    changed = {"cls_objective": kind, "passes": passes}
+    text = objective(modalities="text", **changed)(without_images(batch, 0, 1, 2, 3))
+    image = objective(modalities="image", **changed)(without_texts(batch, 0, 1, 2, 3))
+    assert set(text) == {name for name in TERMS[kind] if name in ("mlm", "cls_words", "cls_mlm")}
+    assert set(image) == {name for name in TERMS[kind] if name in ("mim", "cls_patches", "cls_mim")}
+    assert all(value > 0 for value in (values(text) | values(image)).values())
+
+
+def test_matching_needs_both_modalities():
+    with pytest.raises(SettingsError, match="cls_objective=itc matches pictures with texts"):
+        IcaSettings.create({"cls_objective": "itc", "modalities": "image"}, section="ica")
+
+
+@pytest.mark.parametrize("kind", TERMS)
+def test_activations_computed_again_change_no_gradient(batch, kind):
+    grads = []
+    for again in (False, True):
+        model = objective(cls_objective=kind, encoder={"checkpoint_activations": again})
+        torch.stack(list(model(batch).values())).sum().backward()
+        grads.append({name: p.grad for name, p in model.named_parameters()})
+    assert all(torch.equal(grads[0][name], grads[1][name]) for name in grads[0])
 
 
 def test_a_visual_token_that_is_shown_is_no_target(batch):
@@ -175,15 +271,6 @@ def test_the_weight_of_the_bags_is_spread_over_the_passes(batch):
         assert twice["cls_words"] == pytest.approx(2 * once["cls_words"], rel=1e-6)
         assert twice["cls_patches"] == pytest.approx(2 * once["cls_patches"], rel=1e-6)
         assert once["cls_words"] == pytest.approx(torch.tensor(float(VOCAB)).log().item(), abs=0.3)
-
-
-def test_the_loss_of_a_bag_by_hand():
-    """softmax = (1/8, 2/8, 5/8); the bag is {1: 3/4, 2: 1/4}; a row without weight does not count."""
-    logits = torch.tensor([[1.0, 2.0, 5.0], [9.0, 0.5, 0.1]]).log()
-    tokens = torch.tensor([[1, 2, 1], [0, 0, 0]])
-    weights = torch.tensor([[2.0, 2.0, 4.0], [0.0, 0.0, 0.0]])
-    expected = -(0.75 * torch.tensor(2 / 8).log() + 0.25 * torch.tensor(5 / 8).log())
-    assert bag_of_tokens_loss(logits, tokens, weights).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_bfloat16_gives_nearly_the_same_losses(batch):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from alignrec.encoders.multiway import MultiwayEncoder, TokenHead, flat_positions
+from alignrec.encoders.multiway import KeptTokens, MultiwayEncoder, TokenHead, flat_positions
 from alignrec.encoders.multiway_settings import MultiwaySettings
 from alignrec.errors import UsageError
 
@@ -135,6 +135,32 @@ def test_blocks_can_be_run_in_parts(given):
     assert torch.equal(joined(late), joined(encoder(**given)))
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_kept_tokens_have_the_states_and_gradients_they_have_among_all(given, again):
+    """Twice the same token is allowed; a modality without a choice is kept whole."""
+    encoder = make(checkpoint_activations=again)
+    vision = torch.tensor([[0, 3, 16], [0, 1, 2], [5, 0, 5]])
+    whole, rows = encoder(**given), torch.arange(3)[:, None]
+    for kept in (KeptTokens(vision, torch.tensor([[0], [1], [3]])), KeptTokens(vision), KeptTokens(text=vision % 4)):
+        found = encoder(**given, kept=kept)
+        for name in ("vision", "text"):
+            places, states = getattr(kept, name), getattr(whole, name)
+            if states is not None:
+                expected = states if places is None else states[rows, places]
+                torch.testing.assert_close(getattr(found, name), expected, atol=2e-6, rtol=1e-5)
+                assert_same_gradients(encoder, expected, getattr(found, name))
+
+
+def assert_same_gradients(encoder, one, other):
+    pairs = [
+        torch.autograd.grad(states.pow(3).sum(), list(encoder.parameters()), retain_graph=True, allow_unused=True)
+        for states in (one, other)
+    ]
+    for expected, found in zip(*pairs, strict=True):
+        if expected is not None and bool(expected.any()):
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
 def test_a_pass_leaves_the_module_as_it_was(inputs):
     encoder = make()
     seen = {name: dict(vars(module)) for name, module in encoder.named_modules()}
@@ -149,6 +175,10 @@ def test_it_compiles_as_one_graph(given):
     encoder = make().eval()
     compiled = torch.compile(encoder, fullgraph=True, backend="eager")
     torch.testing.assert_close(joined(compiled(**given)), joined(encoder(**given)))
+    kept = KeptTokens(*(torch.tensor([[0, 1]] * 3) if name in given else None for name in ("images", "token_ids")))
+    found, expected = (side(**given, kept=kept) for side in (compiled, encoder))
+    for name in ("vision", "text"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name))
 
 
 def test_bf16_autocast_is_close_to_single_precision(given):

@@ -1,6 +1,7 @@
 """Pre-training on a catalogue made of arrays: four kinds of items, each with its colour, visual tokens and words."""
 
 import math
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from alignrec.encoders.ica import IcaObjective, IcaSettings
 from alignrec.encoders.image_cache import ImageCache
 from alignrec.encoders.image_resizing import OUTCOMES, ImageSettings
 from alignrec.encoders.multiway_settings import MultiwaySettings
+from alignrec.errors import TrainingError
+from alignrec.runtime import numpy_rng
 from alignrec.training.encoder import (
     MaskedItems,
     MaskingSettings,
@@ -48,10 +51,10 @@ def inputs():
     return CatalogueInputs(images, visual, tokens, has_text, starts)
 
 
-def objective(seed=0, **changed):
+def objective(seed=0, ica=None, **changed):
     shape = {"layers": 2, "width": 16, "heads": 2, "ffn": 32, "image_size": 16, "patch_size": 4}
     encoder = MultiwaySettings.preset("tiny", **shape | changed, text_vocab=VOCAB, visual_vocab=VISUAL)
-    return IcaObjective(encoder, IcaSettings(), torch.ones(VOCAB), torch.Generator().manual_seed(seed))
+    return IcaObjective(encoder, IcaSettings(**ica or {}), torch.ones(VOCAB), torch.Generator().manual_seed(seed))
 
 
 def source(inputs, items=None, seed=0, settings=SETTINGS, **masking):
@@ -107,6 +110,76 @@ def test_a_batch_may_be_larger_than_the_catalogue(inputs):
     batch = next(source(inputs, items=np.arange(3), settings=replace_setting(batch_size=8)).epoch(1))
     counts = np.bincount(batch.images[:, 0, 0, 0].numpy(), minlength=3)
     assert sorted(counts.tolist()) == [2, 3, 3]
+
+
+def test_batches_that_share_a_step_hold_the_items_of_one_large_batch(inputs):
+    large = source(inputs)
+    small = source(inputs, settings=replace_setting(batch_size=4, accumulate=2))
+    assert (large.steps(), small.steps()) == (4, 8)
+    for number in (1, 2):
+        expected, found = (first_pixels(batches.epoch(number)) for batches in (large, small))
+        assert [one + other for one, other in zip(found[::2], found[1::2], strict=True)] == expected
+
+
+def test_a_pass_over_the_catalogue_is_shuffled_once(inputs, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "alignrec.training.encoder.numpy_rng", lambda *names: drawn.append(names[1:]) or numpy_rng(*names)
+    )
+    batches = source(inputs)
+    for number in (1, 2, 3):  # twelve batches of eight: two passes over 40 items and a part of the third
+        list(batches.epoch(number))
+    assert [names for names in drawn if names[0] == "order"] == [("order", 0), ("order", 1), ("order", 2)]
+
+
+def test_preparing_ahead_changes_no_batch_and_no_weight(inputs):
+    ahead = replace_setting(prefetch=3)
+    assert same(list(source(inputs).epoch(1)), list(source(inputs, settings=ahead).epoch(1)))
+    models = [objective(drop_path=0.3), objective(drop_path=0.3)]
+    for model, settings in zip(models, (SETTINGS, ahead), strict=True):
+        run(inputs, model, settings)
+    pairs = zip(*(model.state_dict().values() for model in models), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_nothing_is_prepared_after_training_failed(inputs, monkeypatch):
+    """The thread is gone when the error arrives, and so is the error of a batch that cannot be made."""
+    model = objective()
+    with torch.no_grad():
+        model.mlm_head.project.bias.fill_(math.nan)
+    before = threading.active_count()
+    with pytest.raises(TrainingError, match="mlm"):
+        run(inputs, model, replace_setting(prefetch=2))
+    assert threading.active_count() == before
+
+    def broken(*_):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(MaskedItems, "batch", broken)
+    with pytest.raises(OSError, match="the disk is gone"):
+        run(inputs, objective(), replace_setting(prefetch=2))
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(("modalities", "term"), [("image", "mim"), ("text", "mlm")])
+def test_a_run_on_one_modality_shows_and_predicts_nothing_of_the_other(inputs, modalities, term):
+    model = objective(ica={"modalities": modalities})
+    batches = MaskedItems(inputs, np.arange(ITEMS), model, MaskingSettings(), SETTINGS, 0)
+    shown = next(batches.epoch(1))
+    assert bool(shown.shows_image.any()) == (modalities == "image")
+    assert bool(shown.shows_text.any()) == (modalities == "text")
+    names = {"image": {"mim", "cls_patches"}, "text": {"mlm", "cls_words"}}[modalities]
+    result = run(inputs, model)
+    assert all(set(line["loss"]) == names | {"total"} for line in result.history)
+    assert result.history[-1]["loss"][term] > 0
+
+
+def test_a_round_leaves_one_line_with_its_step_and_named_losses(inputs, monkeypatch):
+    jobs = []
+    monkeypatch.setattr("alignrec.training.encoder.run_loop", lambda job, *_, **__: jobs.append(job))
+    run(inputs, objective())
+    line = {"epoch": 3, "loss": {"mlm": 1.25, "total": 1.25}, "valid": {"ica": -2.0, "mlm": 2.0, "zero-shot cls": 0.5}}
+    assert jobs[0].note(line) == "step 12: mlm 1.2500  total 1.2500 | held out: mlm 2.0000  zero-shot cls 0.5000"
 
 
 def replace_setting(**changed):
@@ -197,15 +270,16 @@ def test_losses_fall_far_below_what_counting_reaches(inputs):
     assert result.history[0]["valid"]["ica"] < last["ica"]
 
 
-@pytest.mark.parametrize("drop_path", [0.0, 0.3])
-def test_a_run_killed_in_a_round_and_resumed_ends_with_the_same_bytes(inputs, tmp_path, drop_path):
-    whole, files = objective(drop_path=drop_path), RunFiles(tmp_path / "whole")
+@pytest.mark.parametrize(("kind", "drop_path"), [("bow", 0.0), ("aggregate", 0.3), ("itc", 0.3)])
+def test_a_run_killed_in_a_round_and_resumed_ends_with_the_same_bytes(inputs, tmp_path, kind, drop_path):
+    changed = {"ica": {"cls_objective": kind}, "drop_path": drop_path}
+    whole, files = objective(**changed), RunFiles(tmp_path / "whole")
     run(inputs, whole, files=files)
 
     class PowerError(Exception):
         pass
 
-    broken, stopped = objective(drop_path=drop_path), RunFiles(tmp_path / "stopped")
+    broken, stopped = objective(**changed), RunFiles(tmp_path / "stopped")
     check = validation(inputs, broken)
 
     def fails_in_round_two(number):
@@ -215,7 +289,7 @@ def test_a_run_killed_in_a_round_and_resumed_ends_with_the_same_bytes(inputs, tm
 
     with pytest.raises(PowerError):
         run(inputs, broken, validate=fails_in_round_two, files=stopped)
-    resumed = objective(seed=5, drop_path=drop_path)
+    resumed = objective(seed=5, **changed)
     result = run(inputs, resumed, files=stopped)
     assert result.epochs == 3
     assert stopped.metrics.read_bytes() == files.metrics.read_bytes()

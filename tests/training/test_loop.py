@@ -1,6 +1,8 @@
 """The loop with an objective that is neither a recommender nor an encoder."""
 
 import json
+import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -146,3 +148,83 @@ def test_the_rate_is_set_before_every_step() -> None:
         seed=0,
     )
     assert seen == pytest.approx([0.1 * (1 - step / 10) for step in range(10)])
+
+
+class Points:
+    """One epoch: the numbers 1 to `count` in batches of `size`, the last one shorter."""
+
+    def __init__(self, size: int, count: int = 10) -> None:
+        self._size, self._count = size, count
+
+    def steps(self) -> int:
+        return -(-self._count // self._size)
+
+    def epoch(self, epoch: int):
+        return torch.arange(1.0, self._count + 1).split(self._size)
+
+
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_batches_that_share_a_step_train_as_one_large_batch(clip: float | None) -> None:
+    """2 + 2 + 2 and 2 + 1 items against 6 and 3: a mean over items is the same."""
+    models = []
+    for size, share in ((2, 3), (6, 1)):
+        models.append(Line())
+        settings = LoopSettings(epochs=3, metric="closeness", accumulate=share, gradient_clip=clip)
+        result = run_loop(job(models[-1], source=Points(size, 9)), settings, seed=0)
+        models[-1].history = [line["loss"] for line in result.history]
+    torch.testing.assert_close(models[0].slope, models[1].slope, rtol=1e-6, atol=0)
+    for few, one in zip(models[0].history, models[1].history, strict=True):
+        assert few == pytest.approx(one, rel=1e-5)
+
+
+def test_the_optimiser_and_the_schedule_count_steps_and_not_batches() -> None:
+    model, seen = Line(), []
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    optimizer.register_step_pre_hook(lambda opt, _args, _kwargs: seen.append(opt.param_groups[0]["lr"]))
+    settings = LoopSettings(epochs=1, metric="closeness", accumulate=4)
+    run_loop(job(model, source=Points(1), optimizer=optimizer, schedule=lambda done: 1 - done), settings, seed=0)
+    assert seen == pytest.approx([0.1, 0.1 * 2 / 3, 0.1 / 3])  # 4 + 4 + 2 of ten batches
+
+
+def test_a_source_at_work_is_stopped_when_a_step_fails() -> None:
+    ended = []
+
+    class Worker(Batches):
+        def epoch(self, epoch: int):
+            try:
+                yield torch.full((3,), float("nan"))
+                yield torch.ones(3)
+            finally:
+                ended.append(epoch)
+
+    with pytest.raises(TrainingError) as error:
+        run_loop(job(Line(), source=Worker()), SETTINGS, seed=0)
+    assert ended == [1], error  # although the error still holds the frames in which the source lives
+
+
+class Terminal:
+    """Keeps what the bar was told."""
+
+    def __init__(self) -> None:
+        self.done, self.texts, self.notes = 0, [], []
+
+    def advance(self, steps: int = 1, text: str | None = None) -> None:
+        self.done += steps
+        self.texts.append(text)
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+
+def test_a_terminal_shows_step_and_speed_beside_the_last_epochs_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("alignrec.training.loop.progress_bar", lambda *_: nullcontext(terminal))
+    settings = LoopSettings(epochs=2, metric="closeness")
+    kept = lambda line: f"epoch {line['epoch']}" if line["epoch"] == 2 else None  # noqa: E731
+    run_loop(job(Line(), note=kept, unit="points"), settings, seed=0)
+    assert terminal.done == 2
+    assert terminal.notes == ["epoch 2"]
+    assert re.fullmatch(r"step 2/5 [\d,]+ points/s", terminal.texts[1])
+    shown = r"fit \d+\.\d{4} size 0\.0000 total \d+\.\d{4} \| closeness -\d\.\d{4} best -\d\.\d{4} @ 1"
+    assert re.fullmatch(shown, terminal.texts[5])
+    assert re.fullmatch(r"step 1/5 [\d,]+ points/s \| " + shown, terminal.texts[6])

@@ -23,7 +23,15 @@ from alignrec.encoders.multiway_layers import LAYER_NORM_EPS, MultiwayBlock, sma
 from alignrec.encoders.multiway_settings import MultiwaySettings
 from alignrec.errors import UsageError
 
-__all__ = ["MultiwayEncoder", "MultiwayStates", "TokenHead", "flat_positions"]
+__all__ = ["KeptTokens", "MultiwayEncoder", "MultiwayStates", "TokenHead", "flat_positions"]
+
+
+@dataclass(frozen=True)
+class KeptTokens:
+    """The tokens whose states are wanted; the last block then does the work of these alone. None: all."""
+
+    vision: Tensor | None = None  # (B, m) int64; 0 is CLS, 1 + p is patch p
+    text: Tensor | None = None  # (B, m) int64; 0 is <s>
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,7 @@ class MultiwayEncoder(nn.Module):
         text_padding: Tensor | None = None,
         masked_patches: Tensor | None = None,
         drop_path: Tensor | None = None,
+        kept: KeptTokens | None = None,
     ) -> MultiwayStates:
         """States after the final norm.
 
@@ -101,12 +110,13 @@ class MultiwayEncoder(nn.Module):
             text_padding: (B, L) bool, True = padding; leave it out where there is none, that is faster.
             masked_patches: (B, P) bool, True = the patch is replaced by the mask token.
             drop_path: (layers, 2, B) from `draw_drop_path`; needed in training mode where the setting is not 0.
+            kept: the tokens whose states are wanted; by default all.
 
         Raises:
             UsageError: neither pictures nor texts, pictures of another size, a text that is too long.
         """
         states = self.embed(images, token_ids, text_padding, masked_patches)
-        return self.normalise(self.run_blocks(states, drop_path=drop_path))
+        return self.normalise(self.run_blocks(states, drop_path=drop_path, kept=kept))
 
     def embed(
         self,
@@ -129,22 +139,37 @@ class MultiwayEncoder(nn.Module):
         return MultiwayStates(vision, text, keys)
 
     def run_blocks(
-        self, states: MultiwayStates, start: int = 0, stop: int | None = None, drop_path: Tensor | None = None
+        self,
+        states: MultiwayStates,
+        start: int = 0,
+        stop: int | None = None,
+        drop_path: Tensor | None = None,
+        kept: KeptTokens | None = None,
     ) -> MultiwayStates:
-        """States after blocks `start` to `stop` - 1, not normalised; by default all of them."""
+        """States after blocks `start` to `stop` - 1, not normalised; by default all of them.
+
+        With `kept` the last of these blocks gives the states of the kept tokens alone, in their order: an answer,
+        which no further block may follow.
+        """
         if self.training and self.settings.drop_path > 0 and drop_path is None:
             raise UsageError("training with drop-path needs its draws; pass drop_path=encoder.draw_drop_path(B, rng)")
-        vision, text = states.vision, states.text
-        again = self.settings.checkpoint_activations and torch.is_grad_enabled()
-        for index in range(start, len(self.blocks) if stop is None else stop):
+        stop = len(self.blocks) if stop is None else stop
+        for index in range(start, stop):
             scale = drop_path[index] if self.training and drop_path is not None else None
-            block = self.blocks[index]
-            if again:  # a block draws nothing, so there is no generator state to keep
-                vision, text = checkpoint(
-                    block, vision, text, states.keys, scale, use_reentrant=False, preserve_rng_state=False
-                )
-            else:
-                vision, text = block(vision, text, states.keys, scale)
+            states = self.run_block(self.blocks[index], states, scale, kept if index == stop - 1 else None)
+        return states
+
+    def run_block(
+        self, block: nn.Module, states: MultiwayStates, scale: Tensor | None, kept: KeptTokens | None = None
+    ) -> MultiwayStates:
+        """States after one `MultiwayBlock`, the encoder's or one put on top of it; `scale` (2, B) as the block's."""
+        kept = kept or KeptTokens()
+        given = (states.vision, states.text, states.keys, scale, kept.vision, kept.text)
+        if self.settings.checkpoint_activations and torch.is_grad_enabled():
+            # a block draws nothing, so there is no generator state to keep
+            vision, text = checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)
+        else:
+            vision, text = block(*given)
         return MultiwayStates(vision, text, states.keys)
 
     def normalise(self, states: MultiwayStates) -> MultiwayStates:

@@ -20,6 +20,7 @@ __all__ = ["LAYER_NORM_EPS", "ModalityExpert", "MultiwayBlock", "small_normal_"]
 
 LAYER_NORM_EPS = 1e-5
 _STD = 0.02
+_KEYS_AT_ONCE = 16
 
 
 def small_normal_(tensor: Tensor, rng: torch.Generator) -> None:
@@ -43,9 +44,8 @@ class ModalityExpert(nn.Module):
         self.fc2 = nn.Linear(ffn, width)
 
     def project(self, states: Tensor) -> Tensor:
-        """States (B, n, d) → queries, keys and values (3, B, h, n, d / h)."""
-        parts = self.qkv(self.attention_norm(states))  # (B, n, 3d)
-        return parts.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # type: ignore[no-any-return]
+        """States (B, n, d) → queries, keys and values side by side (B, n, 3d)."""
+        return self.qkv(self.attention_norm(states))  # type: ignore[no-any-return]
 
     def mix_in(self, states: Tensor, attended: Tensor, scale: Tensor | None) -> Tensor:
         """Add the attention's answer (B, n, d) to the states (B, n, d); `scale` (B,) weighs it per item."""
@@ -78,7 +78,13 @@ class MultiwayBlock(nn.Module):
         self.text = ModalityExpert(width, heads, ffn)
 
     def forward(
-        self, vision: Tensor | None, text: Tensor | None, keys: Tensor | None, scale: Tensor | None
+        self,
+        vision: Tensor | None,
+        text: Tensor | None,
+        keys: Tensor | None,
+        scale: Tensor | None,
+        kept_vision: Tensor | None = None,
+        kept_text: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """The states of both modalities after the block.
 
@@ -87,18 +93,22 @@ class MultiwayBlock(nn.Module):
             text: (B, n_t, d) or None; not both None.
             keys: (B, 1, 1, N) bool, True where a token may be attended to; None: everywhere.
             scale: (2, B) weights of the attention's and the feed-forward network's answer (drop-path); None: 1.
+            kept_vision: (B, m) int64, the tokens whose states come back, (B, m, d), in this order; None: all. The
+                others are attended to, but have no feed-forward pass.
+            kept_text: the same for the text.
         """
-        pairs = ((self.vision, vision), (self.text, text))
-        present = [(expert, states) for expert, states in pairs if states is not None]
-        parts = [expert.project(states) for expert, states in present]
-        queries, all_keys, values = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=3)).unbind(0)
-        attended = functional.scaled_dot_product_attention(queries, all_keys, values, attn_mask=keys)
-        attended = attended.transpose(1, 2).flatten(2)  # (B, N, d)
+        pairs = ((self.vision, vision, kept_vision), (self.text, text, kept_text))
+        present = [(expert, states, kept) for expert, states, kept in pairs if states is not None]
+        parts = [expert.project(states) for expert, states, _ in present]
+        asking = None if kept_vision is None and kept_text is None else [kept for _, _, kept in present]
+        attended = _attend(parts, keys, asking, self.vision.heads)
+        own = [_pick(states, kept) for _, states, kept in present]
+        lengths = [states.shape[1] for states in own]
+        shares = torch.split(attended, [*lengths, attended.shape[1] - sum(lengths)], dim=1)[: len(own)]
         of_attention, of_ffn = (None, None) if scale is None else scale.unbind(0)
-        shares = torch.split(attended, [states.shape[1] for _, states in present], dim=1)
         outcome = []
-        for (expert, states), own in zip(present, shares, strict=True):
-            outcome.append(expert.feed(expert.mix_in(states, own, of_attention), of_ffn))
+        for (expert, _, _), states, share in zip(present, own, shares, strict=True):
+            outcome.append(expert.feed(expert.mix_in(states, share, of_attention), of_ffn))
         return (None if vision is None else outcome[0]), (None if text is None else outcome[-1])
 
     def initialise(self, layers: int, rng: torch.Generator) -> None:
@@ -109,3 +119,44 @@ class MultiwayBlock(nn.Module):
 
 def _add(states: Tensor, change: Tensor, scale: Tensor | None) -> Tensor:
     return states + (change if scale is None else change * scale[:, None, None])
+
+
+def _attend(parts: list[Tensor], allowed: Tensor | None, asking: list[Tensor | None] | None, heads: int) -> Tensor:
+    """Attention over the tokens of all modalities, (B, N, d) and perhaps some rows more, which mean nothing.
+
+    Args:
+        parts: queries, keys and values of each modality, side by side (B, n, 3d).
+        allowed: (B, 1, 1, N) bool, True where a token may be attended to; None: everywhere.
+        asking: positions (B, m) in each modality, None for all of its; then only these tokens ask, (B, M, d).
+        heads: number of heads.
+    """
+    length = sum(part.shape[1] for part in parts)
+    if allowed is not None and (short := -length % _KEYS_AT_ONCE):
+        # a mask is read anyway, and a ragged end costs more than the tokens it spares
+        filling = parts[0].new_zeros(1, 1, 1).expand(len(parts[0]), short, parts[0].shape[2])
+        parts, allowed = [*parts, filling], functional.pad(allowed, (0, short), value=False)
+    queries, keys, values = torch.cat(parts, dim=1).chunk(3, dim=-1)
+    if asking is not None:
+        queries = _pick(queries, _among_all(asking, parts))
+    q, k, v = (part.view(*part.shape[:2], heads, -1).transpose(1, 2) for part in (queries, keys, values))
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed).transpose(1, 2).flatten(2)
+
+
+def _among_all(kept: list[Tensor | None], parts: list[Tensor]) -> Tensor:
+    """Positions (B, m) in each modality (B, n, ...) as positions among the tokens of all, (B, M)."""
+    found, before = [], 0
+    for positions, part in zip(kept, parts, strict=False):  # filling may follow
+        if positions is None:
+            positions = torch.arange(part.shape[1], device=part.device).expand(len(part), -1)
+        found.append(before + positions)
+        before += part.shape[1]
+    return torch.cat(found, dim=1)
+
+
+def _pick(states: Tensor, positions: Tensor | None) -> Tensor:
+    """Rows `positions` (B, m) of each item's states (B, n, d), (B, m, d); all of them where there are none."""
+    if positions is None:
+        return states
+    items = torch.arange(len(states), device=states.device).unsqueeze(1)
+    chosen = (items * states.shape[1] + positions).flatten()
+    return states.flatten(0, 1).index_select(0, chosen).view(*positions.shape, -1)

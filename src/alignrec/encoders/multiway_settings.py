@@ -60,7 +60,7 @@ class MultiwaySettings(Settings):
         return self.grid**2
 
     @classmethod
-    def preset(cls, name: str, **changed: Any) -> Self:  # Any: values of settings
+    def preset(cls, name: str, /, **changed: Any) -> Self:  # Any: values of settings
         """The settings called `name` in `MULTIWAY_PRESETS`, with some of them changed.
 
         Raises:

@@ -4,7 +4,8 @@ The loop's epoch is here a *round* of a fixed number of steps, so that logs, val
 pace for a catalogue of any size. Items are read in random order, pass after pass over the catalogue.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from alignrec.encoders.catalogue_inputs import CatalogueInputs
 from alignrec.encoders.ica import IcaBatch, IcaObjective
 from alignrec.encoders.masking import ImageMasking, TextMasking, mask_blocks, mask_text
+from alignrec.encoders.prefetch import prefetch
 from alignrec.runtime import numpy_rng, torch_rng
 from alignrec.settings import Settings
 from alignrec.training.journal import RunFiles
@@ -47,7 +49,9 @@ class PretrainingSettings(Settings):
     round_steps: int = Field(default=50, ge=1)
     """Steps between two lines of the log, each with validation losses."""
     batch_size: int = Field(default=64, ge=2)
-    """Items in a step."""
+    """Items in a batch."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches in a step, whose gradients are averaged: for steps that do not fit into memory at once."""
     lr: float = Field(default=1e-3, gt=0)
     """Largest learning rate (paper: 5e-4 at a batch of 1,024)."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
@@ -58,6 +62,8 @@ class PretrainingSettings(Settings):
     """Of AdamW; biases, norms, positions and single tokens are spared."""
     gradient_clip: float = Field(default=3.0, gt=0)
     """Largest norm of the gradient."""
+    prefetch: int = Field(default=0, ge=0)
+    """Batches that a thread prepares in advance, which pays beside a GPU; it does not change any result."""
     held_out: float = Field(default=0.05, ge=0, lt=0.5)
     """Share of items kept for validation losses."""
     checkpoint_seconds: float = Field(default=30.0, ge=0)
@@ -83,13 +89,21 @@ class MaskedItems:
     ) -> None:
         self._inputs, self._items, self._objective, self._seed = inputs, items, objective, seed
         self._masking, self._settings = masking, settings
+        self._order: tuple[int, NDArray[np.int64]] = (-1, items)  # a pass over the items, and its number
 
     def steps(self) -> int:
         """Batches in a round."""
-        return self._settings.round_steps
+        return self._settings.round_steps * self._settings.accumulate
 
     def epoch(self, epoch: int) -> Iterator[IcaBatch]:
         """The batches of round number `epoch` (1 first)."""
+        if not self._settings.prefetch:
+            yield from self._batches(epoch)
+            return
+        with prefetch(self._batches(epoch), self._settings.prefetch) as ready:
+            yield from ready
+
+    def _batches(self, epoch: int) -> Iterator[IcaBatch]:
         rng = numpy_rng(self._seed, "masking", epoch)
         drops = torch_rng(self._seed, "drop-path", epoch)
         size = self._settings.batch_size
@@ -102,8 +116,9 @@ class MaskedItems:
         taken: list[NDArray[np.int64]] = []
         while count > 0:
             number, place = divmod(start, len(self._items))
-            order = numpy_rng(self._seed, "order", number).permutation(self._items)
-            part = order[place : place + count]
+            if self._order[0] != number:
+                self._order = number, numpy_rng(self._seed, "order", number).permutation(self._items)
+            part = self._order[1][place : place + count]
             taken.append(part)
             start, count = start + len(part), count - len(part)
         return np.concatenate(taken)
@@ -113,11 +128,13 @@ class MaskedItems:
         inputs, masking, encoder = self._inputs, self._masking, self._objective.encoder
         tokens, padding = inputs.text(items)
         text = TextMasking(share=masking.text_share, bert_801010=masking.bert_801010, whole_word=masking.whole_word)
-        mask_id = encoder.settings.text_vocab - 1
+        mask_id = len(inputs.word_starts) - 1  # the embedding may have rows that no token uses
         hidden_words = mask_text(tokens, padding, rng, mask_id=mask_id, starts_word=inputs.word_starts, settings=text)
         image = ImageMasking(share=masking.image_share)
         hidden_patches = mask_blocks(len(items), encoder.settings.grid, rng, image)
-        has_image, has_text = inputs.has_image[items], inputs.has_text[items]
+        modalities = self._objective.settings.modalities
+        has_image = inputs.has_image[items] & (modalities != "text")
+        has_text = inputs.has_text[items] & (modalities != "image")
         drop_image, drop_text = _dropped(has_image & has_text, masking.modality_dropout, rng)
         return IcaBatch(
             images=inputs.images.load(items),
@@ -172,11 +189,14 @@ def pretrain(
         patience=rounds,
         metric="ica",
         keep="last",
+        accumulate=settings.accumulate,
         gradient_clip=settings.gradient_clip,
         checkpoint_seconds=settings.checkpoint_seconds,
     )
     schedule = warmup_cosine(rounds, rounds * settings.warmup, settings.last_lr)
-    job = Job(objective, source, optimizer, schedule, validate)
+    job = Job(
+        objective, source, optimizer, schedule, validate, note=lambda line: _round_line(line, settings.round_steps)
+    )
     return run_loop(job, loop, seed=seed, files=files, label="encoder, rounds")
 
 
@@ -201,6 +221,13 @@ def held_out_losses(
     return {"ica": -sum(totals.values()), **totals}
 
 
+def _round_line(line: Mapping[str, Any], round_steps: int) -> str:
+    """A round in one line: step, mean losses of training, figures of validation."""
+    parts = (line["loss"], {name: value for name, value in line["valid"].items() if name != "ica"})
+    trained, held_out = ("  ".join(f"{name} {value:.4f}" for name, value in part.items()) for part in parts)
+    return f"step {line['epoch'] * round_steps:,}: {trained} | held out: {held_out}"
+
+
 def _dropped(
     both: NDArray[np.bool_], share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -213,6 +240,6 @@ def _groups(objective: nn.Module, weight_decay: float) -> list[dict[str, object]
     spared: list[Tensor] = []
     decayed: list[Tensor] = []
     for name, parameter in objective.named_parameters():
-        single = parameter.ndim == 1 or name.endswith(("positions", "cls_token", "mask_token"))
+        single = parameter.ndim <= 1 or name.endswith(("positions", "cls_token", "mask_token"))
         (spared if single else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]

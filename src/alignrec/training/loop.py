@@ -2,12 +2,19 @@
 
 It knows neither models nor encoders: an objective maps a batch to named loss terms, a source gives the batches
 of an epoch, a callable validates. Everything random is derived from (seed, epoch).
+
+Several batches may share a step (`accumulate`). Each counts by its length, so k batches of b items leave the gradient
+of one batch of k · b items, up to rounding, wherever a term is a mean over items and an item's loss does not depend on
+its company. A mean over something else (hidden words, of which batches have unequal numbers) is weighed slightly
+differently; a term that compares the items of a batch (contrastive losses) sees a batch of b; random draws differ.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal, Protocol
 
 import torch
@@ -41,6 +48,8 @@ class LoopSettings(Settings):
     """The validation metric that selects the best epoch; larger is better."""
     keep: Literal["best", "last"] = "best"
     """Whether the weights of the best epoch are left, or those of the last."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches whose gradients are averaged for one step, when a larger batch does not fit into memory."""
     gradient_clip: float | None = Field(default=None, gt=0)
     """Largest norm of the gradient over all parameters; longer ones are scaled down to it. None: as they are."""
     checkpoint_seconds: float = Field(default=30.0, ge=0)
@@ -54,7 +63,7 @@ class BatchSource(Protocol):
         """Batches in an epoch."""
 
     def epoch(self, epoch: int) -> Iterable[Any]:  # Any: whatever the objective takes
-        """The batches of epoch number `epoch` (1 first)."""
+        """The batches of epoch number `epoch` (1 first); their `len` is the number of items in them."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,10 @@ class Job:
     """Metrics of the present weights."""
     start_epoch: Callable[[int], None] = lambda _epoch: None
     """Called with the epoch number before its first batch."""
+    unit: str = "items"
+    """What a batch is made of, in the plural."""
+    note: Callable[[Mapping[str, Any]], str | None] = lambda _line: None  # Any: a line of metrics.jsonl
+    """What a terminal keeps of an epoch, from its line in the log; None: nothing."""
 
 
 def run_loop(
@@ -104,18 +117,21 @@ def run_loop(
     state = journal.resume(settings.patience)
     status = "epochs"
     with stop_on_interrupt() as request, progress_bar(label, settings.epochs, state.epoch) as bar:
+        display = _Display(bar, job.unit, settings.metric)
         while state.epoch < settings.epochs and not state.stopping.stop:
             state.epoch += 1
             began = time.perf_counter()
             line: dict[str, Any] = {"epoch": state.epoch, "lr": rates[0] * job.schedule(state.epoch - 1)}
-            line["loss"] = _train_epoch(job, settings, rates, state.epoch, seed)
+            line["loss"] = _train_epoch(job, settings, _Pace(rates, seed, state.epoch, display))
             trained = time.perf_counter()
             if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
                 line["valid"] = _validated(job.validate(state.epoch), settings.metric, state.epoch)
                 if state.stopping.update(line["valid"][settings.metric], state.epoch):
                     state.best_weights = copy_weights(job.objective)
             state.history.append(line)
-            _report(bar, line, state.stopping, settings.metric)
+            display.epoch_done(line, state.stopping)
+            if (kept := job.note(line)) is not None:
+                bar.note(kept)
             done = state.stopping.stop or state.epoch == settings.epochs
             journal.write(state, (began, trained), force=done or request.asked)
             if request.asked and not done:
@@ -128,32 +144,69 @@ def run_loop(
     return FitResult(status, state.epoch, state.stopping.best_epoch, state.stopping.best, state.history)
 
 
-def _train_epoch(job: Job, settings: LoopSettings, rates: list[float], epoch: int, seed: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class _Pace:
+    """What an epoch needs to know of the run around it."""
+
+    rates: list[float]  # learning rates before the schedule, of each group of parameters
+    seed: int
+    epoch: int
+    display: "_Display"
+
+
+def _train_epoch(job: Job, settings: LoopSettings, pace: _Pace) -> dict[str, float]:
     """One epoch of steps; the mean of every loss term over the steps."""
     totals: dict[str, Tensor] = {}
-    steps, n_steps = 0, job.source.steps()
+    epoch, steps, items, n_steps = pace.epoch, 0, 0, -(-job.source.steps() // settings.accumulate)
+    began = time.perf_counter()
     with torch.random.fork_rng(devices=_cuda_devices(job.objective)):
-        torch.manual_seed(derive_seed(seed, "epoch", epoch))
+        torch.manual_seed(derive_seed(pace.seed, "epoch", epoch))
         job.start_epoch(epoch)
         job.objective.train()
-        for batch in job.source.epoch(epoch):
-            terms: dict[str, Tensor] = job.objective(batch)
-            values = torch.stack(list(terms.values()))
-            if not bool(torch.isfinite(values).all()):
-                _raise_not_finite(terms, epoch, steps + 1)
-            factor = job.schedule(epoch - 1 + steps / n_steps)
-            for group, rate in zip(job.optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
-            job.optimizer.zero_grad(set_to_none=True)
-            values.sum().backward()  # type: ignore[no-untyped-call]
-            if settings.gradient_clip is not None:
-                nn.utils.clip_grad_norm_(job.objective.parameters(), settings.gradient_clip)
-            job.optimizer.step()
-            steps += 1
-            for name, value in zip(terms, values.detach().double().unbind(), strict=True):
-                totals[name] = totals[name] + value if name in totals else value
+        with _stopping(job.source.epoch(epoch)) as batches:
+            while group := list(islice(batches, settings.accumulate)):
+                factor = job.schedule(epoch - 1 + steps / n_steps)
+                for parameters, rate in zip(job.optimizer.param_groups, pace.rates, strict=True):
+                    parameters["lr"] = rate * factor
+                job.optimizer.zero_grad(set_to_none=True)
+                steps += 1
+                for name, value in _gradients(job.objective, group, epoch, steps).items():
+                    totals[name] = totals[name] + value if name in totals else value
+                if settings.gradient_clip is not None:
+                    nn.utils.clip_grad_norm_(job.objective.parameters(), settings.gradient_clip)
+                job.optimizer.step()
+                items += sum(len(batch) for batch in group)
+                pace.display.step_done(steps, n_steps, items / (time.perf_counter() - began))
     means = {name: float(total) / max(steps, 1) for name, total in totals.items()}
     return {**means, "total": sum(means.values())}
+
+
+def _gradients(objective: nn.Module, group: Sequence[Any], epoch: int, step: int) -> dict[str, Tensor]:
+    """Leave the gradient of the group's mean loss in the parameters; the terms' values, without a graph."""
+    values: dict[str, Tensor] = {}
+    items = sum(len(batch) for batch in group)
+    for batch in group:
+        terms: dict[str, Tensor] = objective(batch)
+        parts = torch.stack(list(terms.values()))
+        if not bool(torch.isfinite(parts).all()):
+            _raise_not_finite(terms, epoch, step)
+        if len(group) > 1:
+            parts = parts * (len(batch) / items)
+        parts.sum().backward()  # type: ignore[no-untyped-call]
+        for name, value in zip(terms, parts.detach().double().unbind(), strict=True):
+            values[name] = values[name] + value if name in values else value
+    return values
+
+
+@contextmanager
+def _stopping(batches: Iterable[Any]) -> Iterator[Iterator[Any]]:
+    """The batches; a generator among them ends with the block, and with it whatever it has at work."""
+    iterator = iter(batches)
+    try:
+        yield iterator
+    finally:
+        if isinstance(iterator, Generator):
+            iterator.close()
 
 
 def _raise_not_finite(terms: Mapping[str, Tensor], epoch: int, step: int) -> None:
@@ -174,10 +227,20 @@ def _validated(metrics: Mapping[str, float], metric: str, epoch: int) -> dict[st
     return dict(metrics)
 
 
-def _report(bar: Reporter, line: Mapping[str, Any], stopping: EarlyStopping, metric: str) -> None:
-    losses = " ".join(f"{name} {value:.4f}" for name, value in line["loss"].items())
-    valid = f"{metric} {line['valid'][metric]:.4f} " if "valid" in line else ""
-    bar.advance(text=f"{losses} | {valid}best {stopping.best:.4f} @ {stopping.best_epoch}")
+class _Display:
+    """What stands beside the bar: the present step and speed, losses and validation of the last epoch."""
+
+    def __init__(self, bar: Reporter, unit: str, metric: str) -> None:
+        self._bar, self._unit, self._metric, self._last = bar, unit, metric, ""
+
+    def step_done(self, step: int, n_steps: int, speed: float) -> None:
+        self._bar.advance(0, text=f"step {step}/{n_steps} {speed:,.0f} {self._unit}/s{self._last}")
+
+    def epoch_done(self, line: Mapping[str, Any], stopping: EarlyStopping) -> None:
+        losses = " ".join(f"{name} {value:.4f}" for name, value in line["loss"].items())
+        valid = f"{self._metric} {line['valid'][self._metric]:.4f} " if "valid" in line else ""
+        self._last = f" | {losses} | {valid}best {stopping.best:.4f} @ {stopping.best_epoch}"
+        self._bar.advance(text=self._last.removeprefix(" | "))
 
 
 def _cuda_devices(objective: nn.Module) -> list[int]:

@@ -88,6 +88,7 @@ def fit(
         exponential(settings.lr_decay, settings.lr_decay_epochs),
         validate=lambda _epoch: validate(embed(objective)),
         start_epoch=lambda epoch: objective.backbone.start_epoch(torch_rng(seed, "model", epoch)),
+        unit="interactions",
     )
     return run_loop(job, settings, seed=seed, files=files, label=label)
 

@@ -6,7 +6,7 @@ from golden import assert_close, load_golden
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from alignrec.encoders.beit3 import Beit3MismatchError, beit3_settings, load_beit3
+from alignrec.encoders.beit3 import Beit3MismatchError, beit3_settings, beit3_state, load_beit3
 from alignrec.encoders.multiway import MultiwayEncoder, TokenHead, flat_positions
 from alignrec.errors import ArtifactError, SettingsError
 
@@ -173,7 +173,39 @@ def test_files_of_every_kind_load(kind, state, tmp_path):
     assert beit3_settings(path, heads=4).layers == 2
 
 
+def test_an_encoder_is_named_as_the_official_files_do(state):
+    encoder, mlm, mim, _ = load_all(state, torch.float64)
+    own = beit3_state(encoder, mlm_head=mlm, mim_head=mim)
+    assert own.keys() == state.keys()
+    for name, value in state.items():
+        rows = slice(2, None) if "embed_positions" in name else slice(None)  # two rows are never read
+        assert own[name].shape == value.shape
+        assert torch.equal(own[name][rows], value[rows]), name
+
+
+def test_what_is_left_out_stays_as_it_was(state):
+    encoder, *_ = make(state, text_vocab=30)
+    before = encoder.text_embedding.weight.clone()
+    report = load_beit3(encoder, state, leave_out={"beit3.text_embed.weight"})
+    assert torch.equal(encoder.text_embedding.weight, before)
+    assert "beit3.text_embed.weight" in report.dropped
+    assert report.fits
+
+
+def test_an_encoder_without_numbers_is_only_checked(state):
+    encoder = MultiwayEncoder(beit3_settings(state, heads=4), None)
+    assert load_beit3(encoder, state).fits
+    assert encoder.cls_token.is_meta
+
+
 # What is refused
+
+
+@pytest.mark.parametrize("spoiled", [torch.ones(3), torch.ones(0, 32), torch.tensor(1.0)])
+def test_tensors_that_no_settings_can_be_read_off_are_refused(state, spoiled):
+    state["beit3.text_embed.weight"] = spoiled
+    with pytest.raises(ArtifactError, match=r"has no usable beit3\.text_embed\.weight, so it is not a BEiT-3"):
+        beit3_settings(state)
 
 
 @pytest.mark.parametrize(

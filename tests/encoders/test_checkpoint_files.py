@@ -77,6 +77,13 @@ def test_files_without_named_tensors_are_refused(content, tmp_path):
         read_checkpoint(tmp_path / "x.pth")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_are_refused(value, tmp_path):
+    torch.save(WEIGHTS | {"c": torch.tensor([1.0, value])}, tmp_path / "x.pth")
+    with pytest.raises(ArtifactError, match="has NaN or infinity in 1 tensors, such as c"):
+        read_checkpoint(tmp_path / "x.pth")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ArtifactError, match=r"gone\.pth is not a file"):
         read_checkpoint(tmp_path / "gone.pth")

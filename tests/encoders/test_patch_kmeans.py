@@ -108,6 +108,12 @@ def test_without_a_number_of_words_the_sample_decides(pictures):
     assert usage.vocab_size == usage.tokens // 50
 
 
+def test_there_are_no_more_words_than_most_words_unless_a_number_is_asked_for(pictures):
+    few = PatchKMeansSettings(patch_size=8, most_words=3)
+    assert PatchKMeans.fit([pictures], few).vocab_size == 3
+    assert PatchKMeans.fit([pictures], few.model_copy(update={"vocab_size": 5})).vocab_size == 5
+
+
 def test_all_white_pictures_still_have_words_and_equal_ones_have_none():
     noise = np.random.default_rng(0).normal(250, 0.8, (10, 3, 32, 32)).clip(0, 255).astype(np.uint8)
     assert PatchKMeans.fit([torch.from_numpy(noise)], PatchKMeansSettings(patch_size=8)).vocab_size >= 2

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from alignrec.graphs import (
     degrees,
+    mean_adjacency,
     mean_interactions,
     normalized_adjacency,
     normalized_interactions,
@@ -88,3 +89,9 @@ def test_the_random_walk_equals_the_authors_of_lattice(goldens):
     golden = load_file(goldens / "lattice.safetensors")
     found = dense_of(random_walk_adjacency(sparse.csr_array(golden["input/train_matrix"].numpy().astype(np.float32))))
     torch.testing.assert_close(found, golden["buffer/norm_adj"], rtol=0, atol=1e-7)
+
+
+def test_the_mean_over_neighbours_leaves_the_node_itself_out():
+    found = dense_of(mean_adjacency(interactions([[1, 1], [0, 1], [0, 0]])))  # users 0 to 2, items 0 and 1
+    expected = [[0, 0, 0, 0.5, 0.5], [0, 0, 0, 0, 1], [0] * 5, [1, 0, 0, 0, 0], [0.5, 0.5, 0, 0, 0]]
+    assert torch.equal(found, torch.tensor(expected, dtype=torch.float64))

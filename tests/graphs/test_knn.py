@@ -74,6 +74,15 @@ def test_no_more_cosines_exist_at_a_time_than_one_block_of_rows(monkeypatch):
     assert sum(sizes) < 0.6 * 300 * 300  # and every pair is multiplied once
 
 
+def test_scaling_in_place_finds_the_same_neighbours_without_a_copy():
+    features = np.random.default_rng(5).normal(size=(50, 7)).astype(np.float32)
+    used_up = features.copy()
+    found, expected = knn(used_up, 6, overwrite=True), knn(features, 6)
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    np.testing.assert_array_equal(found.similarities, expected.similarities)
+    np.testing.assert_allclose(np.linalg.norm(used_up, axis=1), 1.0, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("features", "k", "words"),
     [

@@ -50,6 +50,16 @@ def test_one_edge_is_drawn_in_proportion_to_one_over_the_root_of_the_degrees(gol
     assert np.corrcoef(found, shares)[0, 1] > 0.7
 
 
+def test_without_regard_to_degrees_every_edge_is_as_likely():
+    rows = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [1, 0, 0, 0]], np.float32)  # degrees 4, 1, 1 and 3, 1, 1, 1
+    whole, rng, counts = sparse.csr_array(rows), torch.Generator().manual_seed(0), np.zeros((3, 4))
+    n_draws = 3000
+    for _ in range(n_draws):
+        counts += sample_edges(whole, 0.5, rng, by="uniform").toarray()
+    shares = counts[rows > 0] / n_draws
+    assert np.abs(shares - 0.5).max() < 4.5 * (0.25 / n_draws) ** 0.5  # standard errors
+
+
 def test_a_share_outside_0_and_1_is_refused():
     with pytest.raises(UsageError, match=r"between 0 and 1, not 1\.5"):
         draw(random_interactions(5), 1.5)

@@ -9,7 +9,9 @@ from torch.autograd import gradcheck
 from torch.nn.functional import cross_entropy, normalize
 
 from alignrec.errors import UsageError
-from alignrec.losses import cosine_alignment, info_nce, info_nce_rows
+from alignrec.losses import contrastive, cosine_alignment, info_nce, info_nce_against, info_nce_rows
+
+IDS = torch.tensor([0, 1, 2])
 
 
 @pytest.fixture(autouse=True)
@@ -68,11 +70,40 @@ def test_users_paired_with_items_repeat_differently_on_the_two_sides(grouped):
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("long_table", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-11)])
+def test_against_a_whole_table_every_row_competes_once(dtype, tolerance, reduction, long_table, monkeypatch):
+    if long_table:
+        monkeypatch.setattr(contrastive, "_LONG_TABLE", 100)
+        monkeypatch.setattr(contrastive, "_LONG_TILE", 1)
+    anchors, table = torch.randn(80, 8, dtype=dtype), torch.randn(300, 8, dtype=dtype)
+    anchor_ids, positives = batch_ids(200, 80, seed=1), batch_ids(200, 300, seed=2)
+
+    def plain(a: Tensor, b: Tensor) -> Tensor:
+        scores = normalize(a[anchor_ids]) @ normalize(b).t() / 0.2  # the whole B x N matrix
+        return cross_entropy(scores.double(), positives, reduction=reduction).to(dtype)
+
+    ours = value_and_gradients(
+        lambda a, b: info_nce_against(a, anchor_ids, b, positives, 0.2, reduction), anchors, table
+    )
+    expected = value_and_gradients(plain, anchors, table)
+    torch.testing.assert_close(ours, expected, rtol=tolerance, atol=20 * tolerance if reduction == "sum" else tolerance)
+
+
+def test_a_constant_table_gives_the_anchors_the_same_gradient():
+    anchors, table, ids = torch.randn(10, 4), torch.randn(30, 4), torch.arange(10)
+    both = value_and_gradients(lambda a, b: info_nce_against(a, ids, b, ids, 0.2), anchors, table)
+    alone = value_and_gradients(lambda a: info_nce_against(a, ids, table, ids, 0.2), anchors)
+    assert all(torch.equal(a, b) for a, b in zip(alone, both[:2], strict=True))
+
+
 def test_gradients_match_finite_differences():
     x, y = (torch.randn(7, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     ids = torch.tensor([0, 6, 6, 2, 0, 6])
     assert gradcheck(lambda a, b: info_nce_rows(a, b, ids, 0.3), (x, y))
     assert gradcheck(lambda a, b: info_nce(a, b, 0.01), (x, y))
+    assert gradcheck(lambda a, b: info_nce_against(a, ids, b, ids.flip(0), 0.3, "sum"), (x, y))
 
 
 def test_a_row_of_zeros_costs_no_nan():
@@ -117,6 +148,9 @@ def test_cosine_alignment_is_zero_for_parallel_and_two_for_opposite_vectors():
         (lambda: info_nce(torch.ones(3, 2), torch.ones(4, 2), 0.2), "one shape"),
         (lambda: info_nce(torch.ones(3, 2), torch.ones(3, 2), 0.0), "temperature"),
         (lambda: info_nce_rows(torch.ones(3, 2), torch.ones(3, 2), torch.tensor([], dtype=torch.long), 0.2), "one id"),
+        (lambda: info_nce_against(torch.ones(3, 2), IDS, torch.ones(5, 4), IDS, 0.2), "one width, not"),
+        (lambda: info_nce_against(torch.ones(3, 2), IDS, torch.ones(5, 2), IDS[:2], 0.2), "not 2 with 3"),
+        (lambda: info_nce_against(torch.ones(3, 2), IDS, torch.ones(5, 2), IDS, -1.0), "temperature"),
     ],
 )
 def test_what_cannot_be_aligned_is_refused_in_words(call, words):

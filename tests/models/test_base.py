@@ -2,7 +2,8 @@ import torch
 from checkerboard import checkerboard
 
 from alignrec.models import create_model
-from alignrec.models.base import xavier_normal_table, xavier_uniform_table
+from alignrec.models.base import DistinctRows, numbered_among_all, xavier_normal_table, xavier_uniform_table
+from alignrec.types import Batch, Representations
 
 
 def test_split_cuts_users_from_items_and_its_gradient_is_whole() -> None:
@@ -12,6 +13,16 @@ def test_split_cuts_users_from_items_and_its_gradient_is_whole() -> None:
     assert both.users.shape == both.items.shape == (30, 2)
     (both.users.sum() + 2 * both.items.sum()).backward()
     assert torch.equal(nodes.grad, torch.cat([torch.ones(30, 2), torch.full((30, 2), 2.0)]))
+
+
+def test_a_batch_counted_in_its_distinct_rows_can_be_counted_in_all_again() -> None:
+    batch = Batch(torch.tensor([5, 0, 5]), torch.tensor([9, 3, 3]), torch.tensor([4, 4, 9]))
+    rows, final = DistinctRows.of(batch), create_model("bpr", checkerboard()[0], torch.Generator()).represent().final
+    some = Representations(rows.split(torch.zeros(5, 2)), user_ids=rows.users, item_ids=rows.items)
+    again = numbered_among_all(some, rows.batch)
+    for name in ("users", "positives", "negatives"):
+        assert torch.equal(getattr(again, name), getattr(batch, name))
+    assert numbered_among_all(Representations(final), batch) is batch
 
 
 def test_tables_have_glorots_spread() -> None:

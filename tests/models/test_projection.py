@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from alignrec.errors import SettingsError
-from alignrec.models.projection import FeatureProjections, linear, modality_shares
+from alignrec.models.projection import FeatureProjections, affine, linear, modality_shares
 
 FEATURES = {
     "clip.v1": np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32),
@@ -46,6 +46,18 @@ def test_a_layer_is_drawn_like_torchs_own() -> None:
     assert abs(float(uniform.weight.std()) / (0.05 / 3**0.5) - 1) < 0.01
     assert abs(float(normal.weight.detach().std()) / (2 / 700) ** 0.5 - 1) < 0.01
     assert normal.bias is None
+    uniform = linear(400, 300, rng, "xavier_uniform").requires_grad_(False)
+    bound = (6 / 700) ** 0.5
+    assert uniform.weight.abs().max() <= bound
+    assert abs(float(uniform.weight.std()) / (bound / 3**0.5) - 1) < 0.01
+
+
+def test_a_layer_through_the_fast_product_gives_what_torchs_own_gives() -> None:
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(7, 5, generator=rng)
+    for bias in (True, False):
+        layer = linear(5, 3, rng, bias=bias)
+        torch.testing.assert_close(affine(layer, x), layer(x))
 
 
 def test_weights_of_modalities_are_shares_and_equal_by_default() -> None:

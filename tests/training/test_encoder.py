@@ -205,6 +205,16 @@ def test_hidden_parts_are_of_the_sizes_asked_for(inputs):
         assert torch.equal(counts, torch.where(batch.has_text, 4, 0))
 
 
+def test_the_mask_is_the_tokenizers_last_id_even_where_the_embedding_has_rows_to_spare(inputs):
+    whole = objective()
+    spare = replace(inputs, word_starts=inputs.word_starts[:-3])
+    batch = MaskedItems(spare, np.arange(ITEMS), whole, MaskingSettings(), SETTINGS, 0)
+    hidden = next(batch.epoch(1)).hidden_words
+    assert hidden.present.any()
+    shown = hidden.tokens.gather(1, hidden.positions)
+    assert (shown[hidden.present] == MASK - 3).all()
+
+
 def test_words_of_several_pieces_can_be_hidden_whole(inputs):
     """Two tokens of eight: both pieces of one word, or </s> and the beginning of one."""
 

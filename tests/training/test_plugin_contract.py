@@ -14,7 +14,7 @@ from alignrec.ranking import top_k
 from alignrec.training import Objective, attach_plugins, embed
 from alignrec.types import Batch, TrainData
 
-SMALL = {"embedding_size": 8, "n_neighbors": 3}
+SMALL = {"embedding_size": 8, "n_neighbors": 3, "n_user_neighbors": 3, "n_prototypes": 3}
 SMALL_PLUGIN = {"user_item_prototypes": 6, "content_prototypes": 7}
 
 

@@ -1,4 +1,4 @@
-"""Loads the official BEiT-3 checkpoints into a `MultiwayEncoder`.
+"""Loads the official BEiT-3 checkpoints into a `MultiwayEncoder`, and names an encoder's weights as they do.
 
 Source: github.com/microsoft/unilm, folder beit3, and torchscale 0.2.0, whose names the files use: `A` is the picture's
 and `B` the text's copy of a weight. Their position tables begin with two rows that are never read. The files
@@ -7,7 +7,7 @@ and `B` the text's copy of a weight. Their position tables begin with two rows t
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,18 @@ from alignrec.encoders.multiway import MultiwayEncoder, TokenHead
 from alignrec.encoders.multiway_settings import MultiwaySettings
 from alignrec.errors import ArtifactError
 
-__all__ = ["Beit3MismatchError", "Beit3Report", "beit3_settings", "load_beit3"]
+__all__ = ["Beit3MismatchError", "Beit3Report", "beit3_settings", "beit3_state", "load_beit3"]
 
 _DEAD_ROWS = 2
 _VISION_POSITIONS = "beit3.encoder.embed_positions.A.weight"
 _TEXT_POSITIONS = "beit3.encoder.embed_positions.B.weight"
+_SHAPED_BY = {  # tensors that the settings are read off, and their dimensions
+    "beit3.text_embed.weight": 2,
+    "beit3.vision_embed.proj.weight": 4,
+    "beit3.encoder.layers.0.ffn.A.fc1.weight": 2,
+    _VISION_POSITIONS: 2,
+    _TEXT_POSITIONS: 2,
+}
 _OPTIONAL = ("beit3.encoder.layer_norm.", "mlm_head.", "mim_head.")  # what fine-tuned files may lack
 _OTHER_HEADS = re.compile(r"(mlm_head|mim_head|vision_head|language_head|pooler|head|fc_norm)\.|logit_scale$")
 _NAMED = 3  # names shown of each kind in an error
@@ -41,7 +48,7 @@ class Beit3Report:
     misshaped: tuple[str, ...] = ()  # "name is (3, 4), needed (3, 5)"
     resized: tuple[str, ...] = ()  # position tables fitted to another resolution or text length
     absent: tuple[str, ...] = ()  # final norms and heads that a fine-tuned file lacks: left as they were
-    dropped: tuple[str, ...] = ()  # heads that nobody asked for
+    dropped: tuple[str, ...] = ()  # heads that nobody asked for, and what was to be left out
 
     @property
     def fits(self) -> bool:
@@ -73,27 +80,25 @@ def beit3_settings(source: Path | Mapping[str, Tensor], **changed: Any) -> Multi
         SettingsError: a changed setting does not exist or cannot have this value.
     """
     tensors = read_checkpoint(source) if isinstance(source, Path) else source
-    names = ("beit3.text_embed.weight", "beit3.vision_embed.proj.weight", "beit3.encoder.layers.0.ffn.A.fc1.weight")
-    needed = (*names, _VISION_POSITIONS, _TEXT_POSITIONS)
-    lacking = [name for name in needed if name not in tensors]
-    if lacking:
-        raise ArtifactError(
-            f"{_what(source)} has no {lacking[0]}, so it is not a BEiT-3 checkpoint; "
-            f"its {len(tensors)} tensors are such as {', '.join(sorted(tensors)[:_NAMED])}"
-        )
-    (text_vocab, width), patch_size, ffn = tensors[names[0]].shape, tensors[names[1]].shape[-1], len(tensors[names[2]])
+    for name, dims in _SHAPED_BY.items():
+        if name not in tensors or tensors[name].dim() != dims or 0 in tensors[name].shape:
+            raise ArtifactError(
+                f"{_what(source)} has no {'' if name not in tensors else 'usable '}{name}, so it is not a BEiT-3 "
+                f"checkpoint; its {len(tensors)} tensors are such as {', '.join(sorted(tensors)[:_NAMED])}"
+            )
+    text, patch, ffn, vision_positions, text_positions = (tensors[name].shape for name in _SHAPED_BY)
     blocks = {name.split(".")[3] for name in tensors if name.startswith("beit3.encoder.layers.")}
     values = {
         "layers": len(blocks),
-        "width": width,
-        "heads": max(1, width // 64),
-        "ffn": ffn,
-        "patch_size": patch_size,
-        "image_size": patch_size * math.isqrt(len(tensors[_VISION_POSITIONS]) - _DEAD_ROWS - 1),
-        "text_vocab": text_vocab,
-        "text_positions": len(tensors[_TEXT_POSITIONS]) - _DEAD_ROWS,
+        "width": text[1],
+        "heads": max(1, text[1] // 64),
+        "ffn": ffn[0],
+        "patch_size": patch[-1],
+        "image_size": patch[-1] * math.isqrt(max(vision_positions[0] - _DEAD_ROWS - 1, 0)),
+        "text_vocab": text[0],
+        "text_positions": text_positions[0] - _DEAD_ROWS,
     }
-    if "mim_head.weight" in tensors:
+    if "mim_head.weight" in tensors and tensors["mim_head.weight"].dim() == 2:
         values["visual_vocab"] = len(tensors["mim_head.weight"])
     return MultiwaySettings.create({**values, **changed}, section="encoder")
 
@@ -104,20 +109,23 @@ def load_beit3(
     *,
     mlm_head: TokenHead | None = None,
     mim_head: TokenHead | None = None,
+    leave_out: Collection[str] = (),
     strict: bool = True,
 ) -> Beit3Report:
     """Copy a checkpoint's weights into `encoder`, and into the heads that are given.
 
-    Pictures of another resolution get interpolated positions, shorter texts the first ones. With `strict` either
-    everything fits or nothing is copied; without it, what fits is copied and the report says what does not.
+    Pictures of another resolution get interpolated positions, shorter texts the first ones. What is named in
+    `leave_out` stays as it is in the encoder. With `strict` either everything fits or nothing is copied; without it,
+    what fits is copied and the report says what does not. An encoder without numbers (on the meta device) is only
+    checked.
 
     Raises:
         Beit3MismatchError: `strict`, and tensors are missing, unexpected or mis-shaped.
         ArtifactError: the file cannot be read.
     """
     tensors = read_checkpoint(source) if isinstance(source, Path) else source
-    targets = list(_targets(encoder, mlm_head, mim_head))
-    plan = _Plan(tensors)
+    targets = [target for target in _targets(encoder, mlm_head, mim_head) if not set(target[1]) & set(leave_out)]
+    plan = _Plan(tensors, leave_out)
     fitted = [(parameter, plan.fit(parameter, names)) for parameter, names in targets]
     report = plan.report({name for _, names in targets for name in names})
     if strict and not report.fits:
@@ -133,11 +141,23 @@ def load_beit3(
     return report
 
 
+def beit3_state(
+    encoder: MultiwayEncoder, *, mlm_head: TokenHead | None = None, mim_head: TokenHead | None = None
+) -> dict[str, Tensor]:
+    """The weights under their official names, in the official shapes: what `load_beit3` reads back, bit by bit."""
+    state: dict[str, Tensor] = {}
+    for parameter, names in _targets(encoder, mlm_head, mim_head):
+        for name, part in zip(names, parameter.detach().chunk(len(names)), strict=True):
+            dead = [part.new_zeros(_DEAD_ROWS, *part.shape[1:])] if name in (_VISION_POSITIONS, _TEXT_POSITIONS) else []
+            state[name] = torch.cat([*dead, part])
+    return state
+
+
 class _Plan:
     """Finds the values of parameters in a checkpoint and keeps the books."""
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        self._tensors = tensors
+    def __init__(self, tensors: Mapping[str, Tensor], leave_out: Collection[str]) -> None:
+        self._tensors, self._leave_out = tensors, leave_out
         self._books: dict[str, list[str]] = {kind: [] for kind in ("loaded", "missing", "misshaped", "resized")}
         self._books["absent"] = []
 
@@ -156,7 +176,7 @@ class _Plan:
 
     def report(self, claimed: set[str]) -> Beit3Report:
         rest = sorted(set(self._tensors) - claimed)
-        dropped = tuple(name for name in rest if _OTHER_HEADS.match(name))
+        dropped = tuple(name for name in rest if _OTHER_HEADS.match(name) or name in self._leave_out)
         books = {kind: tuple(names) for kind, names in self._books.items()}
         return Beit3Report(**books, unexpected=tuple(name for name in rest if name not in dropped), dropped=dropped)
 

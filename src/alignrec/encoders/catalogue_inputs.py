@@ -13,7 +13,7 @@ from torch import Tensor
 from alignrec.artifacts import hash_values, staged_folder, write_json
 from alignrec.data import Dataset
 from alignrec.encoders.image_cache import ImageCache
-from alignrec.encoders.item_texts import item_texts, items_with_text
+from alignrec.encoders.item_texts import ITEM_TEXT_COLUMNS, item_texts, items_with_text
 from alignrec.encoders.text_tokens import TextTokenizer
 from alignrec.encoders.visual_tokens import VisualTokenizer
 from alignrec.progress import progress_bar
@@ -88,7 +88,14 @@ class CatalogueInputs:
 
 
 def prepare_inputs(
-    dataset: Dataset, images: ImageCache, text: TextTokenizer, visual: VisualTokenizer, *, max_length: int, folder: Path
+    dataset: Dataset,
+    images: ImageCache,
+    text: TextTokenizer,
+    visual: VisualTokenizer,
+    *,
+    max_length: int,
+    folder: Path,
+    columns: tuple[str, ...] = ITEM_TEXT_COLUMNS,
 ) -> CatalogueInputs:
     """Tokenise the catalogue into `folder`, once: what is there for the same content and tokenizers is opened.
 
@@ -98,6 +105,7 @@ def prepare_inputs(
         text: tokenizer of texts.
         visual: tokenizer of pictures.
         max_length: longest text in tokens.
+        columns: of the catalogue, whose values make an item's text.
         folder: of the caches.
     """
     key = hash_values(
@@ -105,21 +113,27 @@ def prepare_inputs(
             "format": _FORMAT,
             "items": dataset.content_hash,
             "images": images.folder.name,
-            "text": [text.content_hash, max_length],
+            "text": [text.content_hash, max_length, *columns],
             "visual": visual.content_hash,
         }
     )
     final = folder / f"tokens-{key[:16]}"
     if not final.is_dir():
         with staged_folder(final) as stage:
-            _write_tokens(dataset, images, text, visual, max_length, stage)
+            _write_tokens(dataset, images, text, visual, max_length, columns, stage)
     tokens = np.load(final / "text.npy", mmap_mode="r")
     visual_tokens = np.load(final / "visual.npy", mmap_mode="r")
     return CatalogueInputs(images, visual_tokens, tokens, np.load(final / "has_text.npy"), text.word_starts)
 
 
 def _write_tokens(
-    dataset: Dataset, images: ImageCache, text: TextTokenizer, visual: VisualTokenizer, max_length: int, stage: Path
+    dataset: Dataset,
+    images: ImageCache,
+    text: TextTokenizer,
+    visual: VisualTokenizer,
+    max_length: int,
+    columns: tuple[str, ...],
+    stage: Path,
 ) -> None:
     n_items = dataset.n_items
     patches = visual.grid(images.settings.size) ** 2
@@ -127,14 +141,14 @@ def _write_tokens(
     codes = np.lib.format.open_memmap(stage / "visual.npy", "w+", np.int16, (n_items, patches))
     with progress_bar("tokens", n_items) as bar:
         for rows in _chunks(n_items):
-            ids = text.encode(item_texts(dataset, rows=range(rows.start, rows.stop)), max_length).ids.numpy()
+            ids = text.encode(item_texts(dataset, columns, rows=range(rows.start, rows.stop)), max_length).ids.numpy()
             words[rows] = _PAD
             words[rows, : ids.shape[1]] = ids
             codes[rows] = visual.encode(images.load(np.arange(rows.start, rows.stop))).reshape(-1, patches).numpy()
             bar.advance(rows.stop - rows.start)
     words.flush()
     codes.flush()
-    np.save(stage / "has_text.npy", items_with_text(dataset))
+    np.save(stage / "has_text.npy", items_with_text(dataset, columns))
     write_json(stage / "tokens.json", {"items": n_items, "max_length": max_length, "patches": patches})
 
 

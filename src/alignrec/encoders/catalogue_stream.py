@@ -18,7 +18,7 @@ from alignrec.data import Dataset
 from alignrec.encoders.catalogue_inputs import ItemBatch
 from alignrec.encoders.image_cache import GrowingImageCache
 from alignrec.encoders.image_resizing import ImageSettings
-from alignrec.encoders.item_texts import item_texts, items_with_text
+from alignrec.encoders.item_texts import ITEM_TEXT_COLUMNS, item_texts, items_with_text
 from alignrec.encoders.pictures import PictureReport
 from alignrec.encoders.text_tokens import TextTokenizer
 
@@ -33,6 +33,7 @@ class CatalogueStream:
         images: how pictures become squares.
         text: tokenizer.
         max_length: longest text in tokens.
+        columns: of the catalogue, whose values make an item's text.
         modality: `image` reads no text, `text` no picture: zeros, and no token, stand for them.
         workers: processes that decode pictures; 0: the thread that reads does it.
 
@@ -47,10 +48,12 @@ class CatalogueStream:
         text: TextTokenizer,
         max_length: int,
         *,
+        columns: tuple[str, ...] = ITEM_TEXT_COLUMNS,
         modality: Literal["both", "image", "text"] = "both",
         workers: int = 0,
     ) -> None:
         self._dataset, self._squares, self._text, self._max_length = dataset, images, text, max_length
+        self._columns = columns
         self._reads_text = modality != "image"
         self._pictures = None if modality == "text" else GrowingImageCache(dataset, images, workers=workers)
 
@@ -61,7 +64,7 @@ class CatalogueStream:
     def content_hash(self) -> str:
         """SHA-256 of all that decides what is read: two streams with one hash read the same."""
         pictures = None if self._pictures is None else self._pictures.name
-        words = [self._text.content_hash, self._max_length] if self._reads_text else None
+        words = [self._text.content_hash, self._max_length, *self._columns] if self._reads_text else None
         return hash_values({"items": self._dataset.content_hash, "pictures": pictures, "text": words})
 
     @property
@@ -72,7 +75,7 @@ class CatalogueStream:
     @cached_property
     def has_text(self) -> NDArray[np.bool_]:
         """Which items have a text that is read, (I,)."""
-        return items_with_text(self._dataset) if self._reads_text else np.zeros(len(self), dtype=bool)
+        return items_with_text(self._dataset, self._columns) if self._reads_text else np.zeros(len(self), dtype=bool)
 
     def picture_report(self) -> PictureReport | None:
         """What became of the pictures, once all items were read; None where none are read."""
@@ -102,7 +105,7 @@ class CatalogueStream:
             has_image = np.zeros(len(items), dtype=bool)
         else:
             images, has_image = self._pictures.cache.load(rows), self._pictures.cache.has(rows)
-        texts = item_texts(self._dataset, rows=items) if self._reads_text else [""] * len(items)
+        texts = item_texts(self._dataset, self._columns, rows=items) if self._reads_text else [""] * len(items)
         tokens = self._text.encode(texts, self._max_length)
         return ItemBatch(
             images, tokens.ids, tokens.padding, torch.from_numpy(has_image), torch.from_numpy(self.has_text[rows])

@@ -26,7 +26,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The named tensors of the file, on the CPU, without wrapping dictionary and `module.` prefixes.
 
     Raises:
-        ArtifactError: the file is absent, damaged, holds other things than numbers, or no named tensors.
+        ArtifactError: the file is absent, damaged, holds other things than numbers, no named tensors, or NaN or
+            infinity.
     """
     if not path.is_file():
         raise ArtifactError(f"{path} is not a file; give the path of a checkpoint (.pth, .pt or .safetensors)")
@@ -40,6 +41,11 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ArtifactError(
             f"{path} holds no named tensors; a checkpoint is a dictionary of them, bare or under one of the keys "
             f"{', '.join(_WRAPPERS)}"
+        )
+    spoiled = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if spoiled:
+        raise ArtifactError(
+            f"{path} has NaN or infinity in {len(spoiled)} tensors, such as {spoiled[0]}; fetch or make the file anew"
         )
     return tensors
 

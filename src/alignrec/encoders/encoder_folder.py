@@ -1,5 +1,10 @@
-"""An encoder on disk: `encoder.json` (its shape, what it reads), its weights, and both tokenizers; plain files."""
+"""An encoder on disk: `encoder.json` (its shape, what it reads), its weights, and both tokenizers; plain files.
 
+Beside the encoder's weights lie those of its heads, which only further training needs. `encoder.json` has a hash of
+everything: whatever was exchanged since is refused.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,8 @@ from alignrec.data import Dataset
 from alignrec.encoders.catalogue_inputs import CatalogueInputs, prepare_inputs
 from alignrec.encoders.image_cache import build_image_cache
 from alignrec.encoders.image_resizing import ImageSettings
-from alignrec.encoders.multiway import MultiwayEncoder
+from alignrec.encoders.item_texts import ITEM_TEXT_COLUMNS
+from alignrec.encoders.multiway import MultiwayEncoder, TokenHead
 from alignrec.encoders.multiway_settings import MultiwaySettings
 from alignrec.encoders.text_tokens import TextTokenizer
 from alignrec.encoders.visual_tokens import VisualTokenizer, load_visual_tokenizer
@@ -20,7 +26,9 @@ from alignrec.errors import ArtifactError, DataError
 
 __all__ = ["EncoderFolder", "Readers"]
 
-_FORMAT = 1
+_FORMAT = 2
+_READABLE = (1, 2)  # in format 1 the tokenizers had no hashes, and heads were not kept
+_HEADS = "heads.safetensors"
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,12 @@ class Readers:
     text: TextTokenizer
     visual: VisualTokenizer
     max_length: int  # of a text, in tokens
+    columns: tuple[str, ...] = ITEM_TEXT_COLUMNS  # whose values make an item's text
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The content hashes of both tokenizers."""
+        return {"text": self.text.content_hash, "visual": self.visual.content_hash}
 
     def inputs(self, dataset: Dataset, *, workers: int = 0) -> CatalogueInputs:
         """The input for every item, kept in the dataset's `cache` folder.
@@ -42,7 +56,15 @@ class Readers:
             raise DataError(f"dataset {dataset.name!r} is only in memory; save it first")
         images = build_image_cache(dataset, self.images, workers=workers)
         folder = dataset.path / "cache"
-        return prepare_inputs(dataset, images, self.text, self.visual, max_length=self.max_length, folder=folder)
+        return prepare_inputs(
+            dataset,
+            images,
+            self.text,
+            self.visual,
+            max_length=self.max_length,
+            folder=folder,
+            columns=self.columns,
+        )
 
 
 @dataclass(frozen=True)
@@ -62,20 +84,33 @@ class EncoderFolder:
         if not (self.path / "visual").is_dir():
             readers.visual.save(self.path / "visual")
 
-    def load_readers(self, images: ImageSettings, max_length: int) -> Readers:
+    def load_readers(
+        self, images: ImageSettings, max_length: int, columns: tuple[str, ...] = ITEM_TEXT_COLUMNS
+    ) -> Readers:
         """The tokenizers that `save_readers` wrote."""
         text, visual = TextTokenizer.load(self.path / "text"), load_visual_tokenizer(self.path / "visual")
-        return Readers(images, text, visual, max_length)
+        return Readers(images, text, visual, max_length, columns)
 
     @property
     def has_readers(self) -> bool:
         """Whether both tokenizers are there."""
         return (self.path / "text" / "text.json").is_file() and (self.path / "visual" / "tokenizer.json").is_file()
 
-    def save(self, encoder: MultiwayEncoder, readers: Readers, about: dict[str, Any]) -> None:
-        """Write weights and description; the description comes last."""
-        weights = {name: tensor.detach().cpu().numpy() for name, tensor in encoder.state_dict().items()}
-        write_arrays(self.path / "encoder.safetensors", weights)
+    def save(
+        self,
+        encoder: MultiwayEncoder,
+        readers: Readers,
+        about: dict[str, Any],  # Any: JSON values
+        heads: Mapping[str, TokenHead] | None = None,
+    ) -> None:
+        """Write weights and description; the description comes last. `heads` are called mlm_head and mim_head."""
+        _write_tensors(self.path / "encoder.safetensors", encoder.state_dict())
+        if heads:
+            kinds = ("weight", "bias")
+            named = {
+                f"{name}.{kind}": head.project.get_parameter(kind) for name, head in heads.items() for kind in kinds
+            }
+            _write_tensors(self.path / _HEADS, named)
         write_json(
             self.path / "encoder.json",
             {
@@ -83,7 +118,10 @@ class EncoderFolder:
                 "encoder": encoder.settings.model_dump(),
                 "images": readers.images.model_dump(),
                 "max_length": readers.max_length,
+                "text_columns": list(readers.columns),
                 "weights": hash_file(self.path / "encoder.safetensors"),
+                "heads": hash_file(self.path / _HEADS) if heads else None,
+                "tokenizers": readers.hashes,
                 "about": about,
             },
         )
@@ -102,22 +140,49 @@ class EncoderFolder:
         """The encoder, what reads for it, and its description.
 
         Raises:
-            ArtifactError: no finished encoder there, or its weights were changed or are of another shape.
+            ArtifactError: no finished encoder there, or its weights or tokenizers were changed, or the weights are of
+                another shape.
         """
-        about = self.description()
-        if about.get("format") != _FORMAT:
-            raise ArtifactError(f"{self.path} has encoder format {about.get('format')!r}, this version reads {_FORMAT}")
-        file = self.path / "encoder.safetensors"
-        if not file.is_file() or hash_file(file) != about.get("weights"):
-            raise ArtifactError(f"the weights in {self.path} are not those that encoder.json describes; train it anew")
+        about = self._checked_description()
         encoder = MultiwayEncoder(MultiwaySettings.create(about["encoder"]), None)
-        arrays = read_arrays(file)
-        weights: dict[str, Tensor] = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        weights = self._tensors("encoder.safetensors", about.get("weights"))
         try:
             encoder.load_state_dict(weights, assign=True)
         except RuntimeError:  # torch names every tensor, over many lines
             raise ArtifactError(
                 f"the weights in {self.path} are not of the shape in encoder.json; restore it or train anew"
             ) from None
-        readers = self.load_readers(ImageSettings.create(about["images"]), int(about["max_length"]))
+        columns = tuple(about.get("text_columns", ITEM_TEXT_COLUMNS))
+        readers = self.load_readers(ImageSettings.create(about["images"]), int(about["max_length"]), columns)
+        if about["format"] > 1 and readers.hashes != about.get("tokenizers"):
+            raise ArtifactError(
+                f"the tokenizers in {self.path} are not those that its encoder was trained with; restore them or train "
+                "it anew"
+            )
         return encoder, readers, about
+
+    def load_heads(self) -> dict[str, Tensor]:
+        """The heads' weights, called `mlm_head.weight` and so on; empty where none were kept.
+
+        Raises:
+            ArtifactError: no finished encoder there, or they were changed.
+        """
+        about = self._checked_description()
+        return {} if about.get("heads") is None else self._tensors(_HEADS, about["heads"])
+
+    def _checked_description(self) -> dict[str, Any]:  # Any: JSON values
+        about = self.description()
+        if about.get("format") not in _READABLE:
+            known = ", ".join(map(str, _READABLE))
+            raise ArtifactError(f"{self.path} has encoder format {about.get('format')!r}, this version reads {known}")
+        return about
+
+    def _tensors(self, name: str, expected: object) -> dict[str, Tensor]:
+        file = self.path / name
+        if not file.is_file() or hash_file(file) != expected:
+            raise ArtifactError(f"the weights in {self.path} are not those that encoder.json describes; train it anew")
+        return {name: torch.from_numpy(array) for name, array in read_arrays(file).items()}
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    write_arrays(path, {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()})

@@ -36,8 +36,8 @@ def item_texts(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS, *, 
     return texts.to_series().to_list()
 
 
-def items_with_text(dataset: Dataset) -> NDArray[np.bool_]:
-    """Which items have a text, (I,); a few texts at a time are looked at."""
+def items_with_text(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS) -> NDArray[np.bool_]:
+    """Which items have a text in these columns, (I,); a few texts at a time are looked at."""
     starts = range(0, dataset.n_items, _CHUNK)
-    parts = (item_texts(dataset, rows=range(start, min(start + _CHUNK, dataset.n_items))) for start in starts)
+    parts = (item_texts(dataset, columns, rows=range(start, min(start + _CHUNK, dataset.n_items))) for start in starts)
     return np.array([bool(text) for part in parts for text in part], dtype=bool)

@@ -25,19 +25,17 @@ from alignrec.artifacts import (
     write_arrays,
     write_json,
 )
-from alignrec.encoders.kmeans import fit_centres, nearest_centres
 from alignrec.encoders.patch_descriptors import COLOURS, DESCRIPTOR_SIZE, EDGES, describe_patches, flat_patches
 from alignrec.encoders.pixel_values import patches_per_side
 from alignrec.encoders.token_usage import TokenUsage, measure_usage
 from alignrec.errors import ArtifactError, FeatureError
-from alignrec.ops import matmul
+from alignrec.ops import fit_centres, matmul, nearest_centres
 from alignrec.runtime import numpy_rng
 from alignrec.settings import Settings
 from alignrec.types import FloatMatrix
 
 __all__ = ["PatchKMeans", "PatchKMeansSettings"]
 
-_MOST_WORDS = 8192  # as many as VQ-KD has
 _FORMAT = 1
 
 
@@ -47,7 +45,10 @@ class PatchKMeansSettings(Settings):
     patch_size: int = Field(default=16, ge=2, multiple_of=2)
     """Width and height of a patch in pixels; that of the encoder."""
     vocab_size: int | None = Field(default=None, ge=2)
-    """Number of words; by default a fiftieth of the patches sampled, 8 times their square root, or 8192: the least."""
+    """Number of words; None: a fiftieth of the patches sampled, 8 times their square root, or `most_words`: the least.
+    """
+    most_words: int = Field(default=8192, ge=2)
+    """Words where `vocab_size` is not given, if there are patches enough; 8192 is what VQ-KD has."""
     sample_size: int = Field(default=100_000, ge=100)
     """Patches that the words are fitted to, drawn from all pictures; all patches where there are fewer."""
     flat_share: float = Field(default=0.1, ge=0, lt=1)
@@ -93,7 +94,7 @@ class PatchKMeans(nn.Module):
         settings = settings or PatchKMeansSettings()
         rows = _sample(batches, settings, seed)
         distinct = len(torch.unique(rows, dim=0))
-        size = settings.vocab_size or _suitable_size(len(rows), distinct)
+        size = settings.vocab_size or _suitable_size(len(rows), distinct, settings.most_words)
         if distinct < size:
             raise FeatureError(
                 f"the pictures have {distinct} different patches in a sample of {len(rows)}, "
@@ -220,8 +221,8 @@ def _sample(batches: Iterable[Tensor], settings: PatchKMeansSettings, seed: int)
     return torch.from_numpy(np.concatenate([some, rest]))
 
 
-def _suitable_size(patches: int, distinct: int) -> int:
-    return max(2, min(_MOST_WORDS, patches // 50, math.isqrt(64 * patches), distinct))
+def _suitable_size(patches: int, distinct: int, most: int) -> int:
+    return max(2, min(most, patches // 50, math.isqrt(64 * patches), distinct))
 
 
 def _linear_map(rows: Tensor, settings: PatchKMeansSettings) -> tuple[Tensor, Tensor]:

@@ -145,13 +145,17 @@ class TextTokenizer:
             starts[self._ids[number]] = self._pieces.id_to_piece(number).startswith(_WORD)
         return starts
 
+    def fits_rows(self, rows: int) -> bool:
+        """Whether an embedding of `rows` rows has one for every id, and no more to spare than BEiT-3's might."""
+        return 0 <= rows - self.vocab_size < _SPARE_ROWS
+
     def require_rows(self, rows: int) -> None:
         """Check that an embedding of `rows` rows was made for this vocabulary.
 
         Raises:
             ArtifactError: ids would fall outside it, or so many rows would be unused that it is another's.
         """
-        if not 0 <= rows - self.vocab_size < _SPARE_ROWS:
+        if not self.fits_rows(rows):
             raise ArtifactError(
                 f"{self._name} has {self.vocab_size} ids but the encoder's text embedding {rows} rows; it was made for "
                 f"another vocabulary, give the one with {max(rows - _SPARE_ROWS + 1, 0)} to {rows} ids"

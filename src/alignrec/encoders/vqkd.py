@@ -19,9 +19,9 @@ from torch.nn import functional
 
 from alignrec.artifacts import hash_arrays, hash_values, read_json, staged_folder, write_arrays, write_json
 from alignrec.encoders.checkpoint_files import read_checkpoint
-from alignrec.encoders.kmeans import nearest_centres
 from alignrec.encoders.pixel_values import patches_per_side, standardise
 from alignrec.errors import ArtifactError, UsageError
+from alignrec.ops import nearest_centres
 
 __all__ = ["VqKd", "VqKdReport"]
 

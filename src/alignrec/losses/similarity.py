@@ -125,14 +125,18 @@ def _gram_norm(f: Tensor) -> Tensor:
 
 
 def _by_pairs(z: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-    """The same from M itself, a block of rows at a time."""
-    product = torch.empty_like(z)
+    """The same from M itself, a block of rows at a time; M is symmetric, so a block starts at its own diagonal."""
+    product = torch.zeros_like(z)
     total = z.new_zeros((), dtype=torch.float64)
     for start in range(0, len(z), _TILE):
-        rows = slice(start, start + _TILE)
-        difference = matmul(z[rows], z.t()).sub_(matmul(f[rows], f.t()))  # (t, m)
-        total += _sum_of_squares(difference)
-        product[rows] = matmul(difference, z)
+        stop = start + _TILE
+        difference = matmul(z[start:stop], z[start:].t()).sub_(matmul(f[start:stop], f[start:].t()))  # (t, m - start)
+        product[start:stop] += matmul(difference, z[start:])
+        total += _sum_of_squares(difference[:, :_TILE])
+        if stop < len(z):
+            beyond = difference[:, _TILE:]  # (t, m - stop)
+            total += 2.0 * _sum_of_squares(beyond)
+            product[stop:] += matmul(beyond.t(), z[start:stop])
     return total, product
 
 

@@ -9,14 +9,46 @@ import torch
 from alignrec.errors import SettingsError
 from alignrec.models.alignrec import AlignRec
 from alignrec.models.base import Backbone
+from alignrec.models.bm3 import BM3
 from alignrec.models.bpr import BPR
+from alignrec.models.directau import DirectAU
+from alignrec.models.dream import DREAM
+from alignrec.models.dualgnn import DualGNN
+from alignrec.models.freedom import FREEDOM
+from alignrec.models.grcn import GRCN
+from alignrec.models.lattice import LATTICE
+from alignrec.models.lgmrec import LGMRec
 from alignrec.models.lightgcn import LightGCN
+from alignrec.models.mgcn import MGCN
+from alignrec.models.mmgcn import MMGCN
+from alignrec.models.ncl import NCL
+from alignrec.models.sgl import SGL
+from alignrec.models.slmrec import SLMRec
+from alignrec.models.vbpr import VBPR
 from alignrec.types import TrainData
 
 __all__ = ["MODELS", "create_model", "model_class"]
 
 # Any: a backbone of any settings class
-MODELS: Mapping[str, type[Backbone[Any]]] = {"bpr": BPR, "lightgcn": LightGCN, "alignrec": AlignRec}
+MODELS: Mapping[str, type[Backbone[Any]]] = {
+    "bpr": BPR,
+    "lightgcn": LightGCN,
+    "sgl": SGL,
+    "directau": DirectAU,
+    "ncl": NCL,
+    "vbpr": VBPR,
+    "mmgcn": MMGCN,
+    "grcn": GRCN,
+    "dualgnn": DualGNN,
+    "lattice": LATTICE,
+    "slmrec": SLMRec,
+    "bm3": BM3,
+    "freedom": FREEDOM,
+    "mgcn": MGCN,
+    "lgmrec": LGMRec,
+    "dream": DREAM,
+    "alignrec": AlignRec,
+}
 
 
 def model_class(name: str) -> type[Backbone[Any]]:

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
@@ -45,16 +44,16 @@ class Edges(nn.Module):
         rows = np.repeat(np.arange(self.shape[0]), lengths)
         by_column = np.argsort(pattern.indices, kind="stable")
         counts = np.bincount(pattern.indices, minlength=self.shape[1])
-        arrays: dict[str, NDArray[np.int64]] = {
+        arrays = {
             "rows": rows,
-            "columns": pattern.indices,
-            "indptr": pattern.indptr,
+            "columns": pattern.indices.astype(np.int64),
+            "indptr": pattern.indptr.astype(np.int64),
             "by_column": by_column,
             "transposed_rows": rows[by_column],
             "transposed_indptr": np.concatenate([[0], np.cumsum(counts)]),
         }
         for name, array in arrays.items():
-            self.register_buffer(name, torch.from_numpy(array.astype(np.int64)), persistent=False)
+            self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
     def extra_repr(self) -> str:
         """What `print(model)` shows of it."""

@@ -1,0 +1,89 @@
+"""Vectors to start a catalogue's words from: latent semantic analysis of its own texts (Deerwester et al., 1990).
+
+A small encoder that starts from random word vectors spends its first thousands of steps on finding out which words go
+together. That can be counted: the right singular vectors of the items-by-words matrix of tf-idf weights give words of
+the same items the same direction. Nothing but the catalogue is used, and nothing of the encoder's shape changes.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
+
+from alignrec.encoders.multiway import MultiwayEncoder, TokenHead
+from alignrec.types import FloatMatrix
+
+__all__ = ["latent_word_vectors", "start_words_from"]
+
+_FIRST_WORD = 4  # ids below are marks
+_MOST_ITEMS = 100_000
+_SPREAD = 0.05  # root mean square of an entry of a word's vector: above that of random starts, which is 0.02
+_HEAD_SPREAD = 0.02
+
+
+def latent_word_vectors(
+    tokens: NDArray[np.int32], weights: NDArray[np.float32], size: int, rng: np.random.Generator
+) -> FloatMatrix:
+    """One vector (V, `size`) per word id, of length √size or all zeros for ids that are in no text.
+
+    Args:
+        tokens: (I, L) ids of the items' texts; ids below 4 are marks. Beyond 100,000 items a random sample is read.
+        weights: (V,) how much a word counts, such as its inverse document frequency.
+        size: dimensions; the texts may have fewer independent directions.
+        rng: draws the sample, the solver's start and a rotation, without which all that matters would lie in the
+            first dimensions, that is in the first attention head.
+    """
+    rows = np.sort(rng.permutation(len(tokens))[:_MOST_ITEMS])
+    matrix = _tf_idf(tokens, rows, weights)
+    rank = max(1, min(size, min(matrix.shape) - 1))
+    seed = int(rng.integers(2**31))
+    _, strengths, directions = randomized_svd(matrix, rank, n_iter=4, random_state=seed, flip_sign=True)
+    vectors = np.zeros((len(weights), size))
+    vectors[:, :rank] = directions.T * np.sqrt(strengths)
+    rotation, _ = np.linalg.qr(rng.normal(size=(size, size)))
+    vectors = vectors @ rotation
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    known = lengths[:, 0] > 1e-6 * lengths.max(initial=1e-12)
+    vectors[known] *= np.sqrt(size) / lengths[known]
+    vectors[~known] = 0
+    return np.asarray(vectors, dtype=np.float32)
+
+
+def start_words_from(vectors: FloatMatrix, encoder: MultiwayEncoder, head: TokenHead) -> None:
+    """Write `vectors` (V, d) into the text embedding and the words' head; words without a vector stay as they are."""
+    known = torch.from_numpy(np.flatnonzero(vectors.any(axis=1)))
+    starts = torch.from_numpy(vectors)[known]
+    with torch.no_grad():
+        _write(encoder.text_embedding.weight, known, _SPREAD * starts)
+        _write(head.project.weight, known, _HEAD_SPREAD * starts)
+
+
+def _write(table: Tensor, rows: Tensor, values: Tensor) -> None:
+    table[rows.to(table.device)] = values.to(table.device, table.dtype)
+
+
+def _tf_idf(tokens: NDArray[np.int32], rows: NDArray[np.int64], weights: NDArray[np.float32]) -> sparse.csr_array:
+    """(len(rows), V): 1 + log of the count times the weight, every row of length 1."""
+    parts = [_counts(tokens[part], len(weights)) for part in _chunks(rows)]
+    matrix = sparse.csr_array(sparse.vstack(parts))
+    matrix.data = (1 + np.log(matrix.data)) * weights[matrix.indices]
+    lengths = np.sqrt(matrix.multiply(matrix).sum(axis=1))
+    matrix.data /= np.repeat(np.maximum(lengths, 1e-12), np.diff(matrix.indptr))
+    return matrix
+
+
+def _counts(tokens: NDArray[np.int32], vocab: int) -> sparse.csr_array:
+    rows = np.repeat(np.arange(len(tokens)), tokens.shape[1])
+    words = tokens.ravel().astype(np.int64)
+    real = words >= _FIRST_WORD
+    # summing double entries counts the words
+    pairs = (np.ones(int(real.sum())), (rows[real], words[real]))
+    return sparse.csr_array(sparse.coo_array(pairs, shape=(len(tokens), vocab)))
+
+
+def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    return (rows[start : start + 4096] for start in range(0, len(rows), 4096))

@@ -56,6 +56,35 @@ def test_training_goes_on_only_when_asked_to(monkeypatch, capsys, shop, tmp_path
     assert json.loads(capsys.readouterr().out) == about
 
 
+def test_a_run_starts_from_the_folder_of_another_and_says_what_was_taken(monkeypatch, capsys, shop, tmp_path):
+    assert pretrain(monkeypatch, shop, tmp_path / "first") == 0
+    assert "visual words: 100% of 8 used, perplexity" in capsys.readouterr().out
+    steps = ("--set", "training.steps=2", "--set", "training.batch_size=8", "--set", "training.round_steps=2")
+    words = ("--from", tmp_path / "first", "--recipe", "paper", "--set", "catalogue.max_length=16", *steps)
+    out = tmp_path / "second"
+    assert run(monkeypatch, "encode", "pretrain", shop, "--out", out, *words, "--device", "cpu") == 0
+    said = capsys.readouterr().out
+    assert "started from first: 55 tensors taken (0 missing, 0 unexpected, 0 misshaped, 0 resized," in said
+    assert "text_embedding taken; mlm_head taken; mim_head taken" in said
+    assert "losses before training: mlm" in said
+    assert f"encoder of 1 x 16 in {out}: held-out mlm" in said
+    assert "cls_words" not in said  # the paper's objective has no such term
+
+
+def test_what_cannot_be_started_from_is_one_line_and_leaves_nothing(monkeypatch, capsys, shop, tmp_path):
+    (tmp_path / "clip.pth").write_bytes(b"PK\x03\x04 cut off")
+    start = ("encode", "pretrain", shop, "--out", tmp_path / "ica", "--device", "cpu")
+    for option in ("--from", "--text-tokenizer", "--visual-tokenizer"):
+        assert run(monkeypatch, *start, option, tmp_path / "clip.pth") == 1
+        said = capsys.readouterr().err
+        assert (said.count("\n"), "clip.pth is not a" in said) == (1, True)
+    assert run(monkeypatch, *start, "--recipe", "quick") == 2
+    assert "setting 'start.recipe' cannot be 'quick': Input should be 'scratch' or 'paper'" in capsys.readouterr().err
+    assert run(monkeypatch, *start, "--recipe", "paper", "--set", "start.recipe=paper") == 2
+    assert "start.recipe is given by --set and by its option; keep one" in capsys.readouterr().err
+    assert not (tmp_path / "ica").exists()
+
+
 def test_an_unknown_size_or_setting_is_wrong_use(monkeypatch, capsys, shop, tmp_path):
     assert pretrain(monkeypatch, shop, tmp_path / "ica", "--preset", "tinny") == 2
     assert "did you mean 'tiny'?" in capsys.readouterr().err

@@ -2,12 +2,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from alignrec.artifacts import read_arrays
 from alignrec.data import Dataset, ShopSettings, draw_shop
 from alignrec.encoders import EncoderFolder
 from alignrec.errors import ArtifactError, DataError, SettingsError
-from alignrec.studies import CatalogueSettings, pretrain_encoder
+from alignrec.studies import pretrain_encoder
 from alignrec.training.encoder import MaskedItems
 
 pytest.importorskip("sentencepiece")
@@ -107,10 +108,14 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(shop, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"trainer": {}}, "unknown section 'trainer' of settings; allowed: encoder, ica,"),
+        ({"trainer": {}}, "unknown section 'trainer' of settings; allowed: start, encoder, ica,"),
         (changed("training", stepz=3), "unknown setting 'training.stepz'; did you mean 'steps'"),
         (changed("catalogue", fit="crop"), "setting 'catalogue.fit' cannot be 'crop'"),
-        (changed("encoder", visual_vocab=9), "encoder.visual_vocab follows from the catalogue's tokens"),
+        (changed("encoder", visual_vocab=9), "encoder.visual_vocab follows from catalogue.visual_vocab"),
+        (changed("encoder", name="x"), "unknown setting 'encoder.name'"),
+        (changed("visual", patch_size=4), "visual.patch_size follows from encoder.patch_size; set that instead"),
+        (changed("visual", whitten=True), "unknown setting 'visual.whitten'; did you mean 'whiten'"),
+        (changed("start", recipe="papers"), "setting 'start.recipe' cannot be 'papers'"),
         (changed("catalogue", max_length=500), "catalogue.max_length=500 is beyond the encoder's 128 positions"),
     ],
 )
@@ -142,5 +147,35 @@ def test_the_papers_own_objective_can_be_trained(shop, tmp_path):
     assert set(folder.description()["about"]["held_out"]) == {"ica", "mlm", "mim"}
 
 
-def test_pictures_keep_their_proportions_unless_told_otherwise():
-    assert CatalogueSettings().fit == "pad"
+def test_the_tokenizers_are_recorded_by_their_content(trained):
+    readers = trained.load()[1]
+    assert trained.description()["tokenizers"] == readers.hashes
+    assert len({len(value) for value in readers.hashes.values()} | {64}) == 1
+
+
+def test_a_run_with_files_goes_on_where_they_are_and_not_with_others(shop32, beit3_file, spm, from_golden, tmp_path):
+    def start(weights):
+        return from_golden | {"start": {"weights": str(weights), "text_tokenizer": str(spm)}}
+
+    out = tmp_path / "encoder"
+    before = content(train(shop32, out, start(beit3_file)).path)
+    moved = beit3_file.rename(tmp_path / "moved.pth")
+    (out / "encoder.json").unlink()  # as if the power had failed before the last file
+    train(shop32, out, start(moved), resume=True)
+    after = content(out)
+    assert after["encoder.safetensors"] == before["encoder.safetensors"]
+    other = torch.load(moved, weights_only=True)
+    other["model"]["beit3.vision_embed.cls_token"] += 1
+    torch.save(other, moved)
+    with pytest.raises(ArtifactError, match="holds a run with other settings, data or seed"):
+        train(shop32, out, start(moved), resume=True)
+    assert content(out) == after
+
+
+def test_the_first_losses_draw_nothing_that_training_draws(shop32, beit3_file, spm, from_golden, tmp_path, monkeypatch):
+    settings = from_golden | {"start": {"weights": str(beit3_file), "text_tokenizer": str(spm)}}
+    settings["training"] = settings["training"] | {"lr": 1e-3}
+    whole = train(shop32, tmp_path / "whole", settings)
+    monkeypatch.setattr("alignrec.studies.encoder_start._first_losses", lambda *_: {})
+    blind = train(shop32, tmp_path / "blind", settings)
+    assert blind.description()["weights"] == whole.description()["weights"]

@@ -104,6 +104,7 @@ def run_extraction(
         readers.images,
         readers.text,
         readers.max_length,
+        columns=readers.columns,
         modality=chosen.modality,
         workers=loading_workers() if workers is None else workers,
     )

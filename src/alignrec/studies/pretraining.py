@@ -1,69 +1,39 @@
-"""Pre-train an encoder on a catalogue, and extract an encoder's features: where data, encoder, loop and probes meet."""
+"""Pre-train an encoder on a catalogue: where data, encoder, loop and probes meet."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from pydantic import Field
 
 from alignrec.artifacts import hash_values, read_json, write_json
 from alignrec.data import Dataset
 from alignrec.encoders.catalogue_inputs import CatalogueInputs, inverse_document_frequency
 from alignrec.encoders.encoder_folder import EncoderFolder, Readers
 from alignrec.encoders.extraction import ExtractionSettings, extract
-from alignrec.encoders.ica import IcaObjective, IcaSettings
-from alignrec.encoders.image_cache import build_image_cache
-from alignrec.encoders.image_resizing import ImageSettings
-from alignrec.encoders.item_texts import item_texts
-from alignrec.encoders.multiway_settings import MultiwaySettings
-from alignrec.encoders.patch_kmeans import PatchKMeans, PatchKMeansSettings
-from alignrec.encoders.text_tokens import TextTokenizer, TextTokenizerSettings
-from alignrec.errors import ArtifactError, DataError, SettingsError
+from alignrec.encoders.ica import IcaObjective
+from alignrec.encoders.word_vectors import latent_word_vectors, start_words_from
+from alignrec.errors import ArtifactError
 from alignrec.features import FeatureTable
 from alignrec.probes import zero_shot
-from alignrec.runtime import derive_seed, keep_large_buffers, resolve_device, set_threads, torch_rng
-from alignrec.settings import Settings
+from alignrec.runtime import keep_large_buffers, numpy_rng, resolve_device, set_threads, torch_rng
+from alignrec.studies.encoder_readers import loading_workers, make_readers
+from alignrec.studies.encoder_start import begin
+from alignrec.studies.pretraining_plan import PretrainingPlan, make_plan
 from alignrec.studies.training import TrainingStoppedError
 from alignrec.training import RunFiles
-from alignrec.training.encoder import (
-    MaskedItems,
-    MaskingSettings,
-    PretrainingSettings,
-    held_out_items,
-    held_out_losses,
-    pretrain,
-)
+from alignrec.training.encoder import MaskedItems, held_out_items, held_out_losses, pretrain
 
-__all__ = ["CatalogueSettings", "pretrain_encoder"]
-
-_SECTIONS = ("encoder", "ica", "masking", "training", "catalogue")
-
-
-class CatalogueSettings(Settings):
-    """How pictures and texts are read."""
-
-    fit: Literal["pad", "squash"] = "pad"
-    """`pad` keeps a picture's proportions, `squash` does not."""
-    max_length: int = Field(default=64, ge=3)
-    """Longest text in tokens."""
-    text_vocab: int | None = Field(default=None, ge=8)
-    """Pieces of the tokenizer trained on the catalogue; None: by the size of its texts."""
-    visual_vocab: int = Field(default=128, ge=2)
-    """Visual tokens, fitted on the catalogue's patches."""
-    probe_every: int = Field(default=0, ge=0)
-    """Rounds between two zero-shot probes of the features on the way; 0: none."""
+__all__ = ["pretrain_encoder"]
 
 
 def pretrain_encoder(
     dataset: Dataset | str | Path,
     *,
     out: str | Path,
-    preset: str = "tiny",
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    preset: str | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,  # Any: user input
     seed: int = 0,
     device: str = "auto",
     threads: int = 1,
@@ -71,50 +41,75 @@ def pretrain_encoder(
 ) -> EncoderFolder:
     """Train an encoder by mask-then-predict on the pictures and texts of `dataset`; no interaction is looked at.
 
+    `settings={"start": {"recipe": "paper", "weights": "beit3_base_patch16_224.pth", "text_tokenizer": "beit3.spm"}}`
+    goes on from BEiT-3 by the published objective; without `start`, a small encoder learns from nothing.
+
     Args:
         dataset: a dataset or its folder.
-        out: folder of the encoder; must be new, unless `resume`.
-        preset: size of the encoder: tiny, small, base, large.
-        settings: sections `encoder`, `ica`, `masking`, `training`, `catalogue`.
+        out: folder of the encoder; must be new, unless `resume`. `start.json` in it tells, while it trains, what it
+            started from and how the visual words are used; `encoder.json` does when it is finished.
+        preset: size of the encoder: tiny, small, base, large; None: that of the weights it starts from, base for the
+            recipe `paper`, else tiny.
+        settings: sections `start`, `encoder`, `ica`, `masking`, `training`, `catalogue`, `visual`.
         seed: decides everything that is drawn.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         threads: CPU threads; one makes the run repeatable to the byte.
         resume: go on with the run in `out`, or return it if it is finished.
 
     Raises:
-        SettingsError: an unknown preset, section or setting.
-        ArtifactError: `out` holds something else.
+        SettingsError: an unknown preset, section or setting, or two that exclude each other.
+        UsageError: weights or tokenizers that do not fit the encoder.
+        ArtifactError: `out` holds something else, or a file to start from cannot be read or is something else.
         TrainingStoppedError: Ctrl-C was pressed; the state is saved.
     """
     data = dataset if isinstance(dataset, Dataset) else Dataset.load(dataset)
     folder = EncoderFolder(Path(out))
-    plan = _plan(data, preset, settings or {}, seed)
+    plan = make_plan(data, preset, settings or {}, seed)
     if _already_there(folder, plan, resume):
         return folder
     where = resolve_device(device)
     set_threads(threads)
     keep_large_buffers()
-    readers = _readers(folder, data, plan, seed)
-    inputs = readers.inputs(data, workers=_workers())
-    encoder = MultiwaySettings.create(
-        plan["encoder"] | {"text_vocab": readers.text.vocab_size, "visual_vocab": readers.visual.vocab_size}
-    )
-    weights = inverse_document_frequency(inputs.tokens, readers.text.vocab_size)
-    objective = IcaObjective(encoder, IcaSettings.create(plan["ica"]), weights, torch_rng(seed, "init"))
-    training = PretrainingSettings.create(plan["training"], section="training")
-    masking = MaskingSettings.create(plan["masking"], section="masking")
-    validate = _Validation(data, inputs, objective, training, masking, seed, int(plan["catalogue"]["probe_every"]))
+    readers = make_readers(folder, data, plan)
+    inputs = readers.inputs(data, workers=loading_workers())
+    objective = _objective(plan, readers, inputs)
+    beginning = begin(objective, plan, readers, inputs, where)
+    write_json(folder.path / "start.json", beginning)
     result = pretrain(
-        objective, inputs, training, masking, validate, seed=seed, device=where, files=RunFiles(folder.path)
+        objective,
+        inputs,
+        plan.training,
+        plan.masking,
+        _Validation(data, inputs, objective, plan),
+        seed=seed,
+        device=where,
+        files=RunFiles(folder.path),
     )
     if result.status == "interrupted":
         raise TrainingStoppedError(
-            f"stopped after round {result.epochs} of {training.rounds}; "
+            f"stopped after round {result.epochs} of {plan.training.rounds}; "
             "the same command with --resume goes on from there"
         )
-    folder.save(objective.encoder, readers, {"plan": plan, "held_out": result.history[-1]["valid"]})
+    about = {"plan": plan.as_dict(), "start": beginning, "held_out": result.history[-1]["valid"]}
+    heads = {"mlm_head": objective.mlm_head, "mim_head": objective.mim_head}
+    folder.save(objective.encoder, readers, about, heads)
     shutil.rmtree(folder.path / "checkpoint", ignore_errors=True)
     return folder
+
+
+def _objective(plan: PretrainingPlan, readers: Readers, inputs: CatalogueInputs) -> IcaObjective:
+    """Encoder and heads with vocabularies as the tokenizers', and rows to spare where the weights' embedding has."""
+    rows = readers.text.vocab_size
+    if plan.weights is not None and plan.keeps_text:
+        rows = plan.weights.settings.text_vocab
+    encoder = plan.encoder.model_copy(update={"text_vocab": rows, "visual_vocab": readers.visual.vocab_size})
+    weights = inverse_document_frequency(inputs.tokens, rows)
+    objective = IcaObjective(encoder, plan.ica, weights, torch_rng(plan.seed, "init"))
+    if plan.start.words == "latent" and not plan.keeps_text:
+        rng = numpy_rng(plan.seed, "latent words")
+        vectors = latent_word_vectors(inputs.tokens, weights.numpy(), encoder.width, rng)
+        start_words_from(vectors, objective.encoder, objective.mlm_head)
+    return objective
 
 
 class _Validation:
@@ -125,17 +120,14 @@ class _Validation:
         data: Dataset,
         inputs: CatalogueInputs,
         objective: IcaObjective,
-        training: PretrainingSettings,
-        masking: MaskingSettings,
-        seed: int,
-        probe_every: int,
+        plan: PretrainingPlan,
     ) -> None:
-        self._data, self._inputs, self._objective, self._seed = data, inputs, objective, seed
-        self._items = held_out_items(len(inputs), training.held_out, seed)
+        self._data, self._inputs, self._objective, self._seed = data, inputs, objective, plan.seed
+        self._items = held_out_items(len(inputs), plan.training.held_out, plan.seed)
         if not len(self._items):
             self._items = np.arange(min(len(inputs), 64))
-        self._source = MaskedItems(inputs, self._items, objective, masking, training, seed)
-        self._probe_every = probe_every
+        self._source = MaskedItems(inputs, self._items, objective, plan.masking, plan.training, plan.seed)
+        self._probe_every = plan.catalogue.probe_every
 
     def __call__(self, number: int) -> dict[str, float]:
         figures = held_out_losses(self._source, self._items, self._objective, self._seed)
@@ -149,33 +141,7 @@ class _Validation:
         return figures
 
 
-def _plan(data: Dataset, preset: str, settings: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    unknown = sorted(set(settings) - set(_SECTIONS))
-    if unknown:
-        raise SettingsError(f"unknown section {unknown[0]!r} of settings; allowed: {', '.join(_SECTIONS)}")
-    for name in ("text_vocab", "visual_vocab"):
-        if name in settings.get("encoder", {}):
-            raise SettingsError(f"encoder.{name} follows from the catalogue's tokens; set catalogue.{name} instead")
-    encoder = MultiwaySettings.preset(preset, **settings.get("encoder", {}))
-    catalogue = CatalogueSettings.create(settings.get("catalogue"), section="catalogue")
-    if catalogue.max_length > encoder.text_positions:
-        raise SettingsError(
-            f"catalogue.max_length={catalogue.max_length} is beyond the encoder's {encoder.text_positions} positions; "
-            "lower it or raise encoder.text_positions"
-        )
-    return {
-        "dataset": data.content_hash,
-        "preset": preset,
-        "seed": seed,
-        "encoder": encoder.model_dump(),
-        "ica": IcaSettings.create(settings.get("ica"), section="ica").model_dump(),
-        "masking": MaskingSettings.create(settings.get("masking"), section="masking").model_dump(),
-        "training": PretrainingSettings.create(settings.get("training"), section="training").model_dump(),
-        "catalogue": catalogue.model_dump(),
-    }
-
-
-def _already_there(folder: EncoderFolder, plan: dict[str, Any], resume: bool) -> bool:
+def _already_there(folder: EncoderFolder, plan: PretrainingPlan, resume: bool) -> bool:
     path, described = folder.path, folder.path / "plan.json"
     if not described.is_file():
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -183,37 +149,6 @@ def _already_there(folder: EncoderFolder, plan: dict[str, Any], resume: bool) ->
         return False
     if not resume:
         raise ArtifactError(f"{path} holds an encoder's run; add --resume to go on with it, or choose another --out")
-    if hash_values(read_json(described)) != hash_values(plan):
+    if hash_values(read_json(described)) != hash_values(plan.as_dict()):
         raise ArtifactError(f"{path} holds a run with other settings, data or seed; choose another --out")
     return folder.finished
-
-
-def _readers(folder: EncoderFolder, data: Dataset, plan: Mapping[str, Any], seed: int) -> Readers:
-    catalogue = CatalogueSettings.create(plan["catalogue"], section="catalogue")
-    encoder = plan["encoder"]
-    squares = ImageSettings.create({"size": encoder["image_size"], "fit": catalogue.fit}, section="catalogue")
-    if folder.has_readers:
-        return folder.load_readers(squares, catalogue.max_length)
-    texts = [text for text in item_texts(data) if text]
-    if not texts:
-        raise DataError(f"no item of dataset {data.name!r} has a text; an encoder of both modalities needs some")
-    text = TextTokenizer.train(texts, TextTokenizerSettings(vocab_size=catalogue.text_vocab), seed=seed)
-    images = build_image_cache(data, squares, workers=_workers())
-    found = np.flatnonzero(images.found)
-    if not len(found):
-        raise DataError(
-            f"no item of dataset {data.name!r} has a readable picture; an encoder of both modalities needs some"
-        )
-    order = np.random.default_rng(derive_seed(seed, "patches")).permutation(found)
-    batches = (images.load(order[start : start + 64]) for start in range(0, len(order), 64))
-    kmeans = PatchKMeansSettings.create(
-        {"vocab_size": catalogue.visual_vocab, "patch_size": encoder["patch_size"]}, section="catalogue"
-    )
-    readers = Readers(squares, text, PatchKMeans.fit(batches, kmeans, seed=seed), catalogue.max_length)
-    write_json(folder.path / "plan.json", plan)  # only now: a catalogue that cannot be read leaves no folder
-    folder.save_readers(readers)
-    return readers
-
-
-def _workers() -> int:
-    return 0 if torch.get_num_threads() == 1 else min(os.cpu_count() or 1, 4)

@@ -44,15 +44,16 @@ class MaskingSettings(Settings):
 class PretrainingSettings(Settings):
     """How long, how fast."""
 
-    steps: int = Field(default=1000, ge=1)
+    steps: int = Field(default=2000, ge=1)
     """Steps in all."""
-    round_steps: int = Field(default=50, ge=1)
+    round_steps: int = Field(default=100, ge=1)
     """Steps between two lines of the log, each with validation losses."""
-    batch_size: int = Field(default=64, ge=2)
-    """Items in a batch."""
+    batch_size: int = Field(default=16, ge=2)
+    """Items in a batch. A small encoder learns by the number of its steps: four of 16 items do far more than one of 64;
+    a large one on a GPU wants large batches (paper: 1,024)."""
     accumulate: int = Field(default=1, ge=1)
     """Batches in a step, whose gradients are averaged: for steps that do not fit into memory at once."""
-    lr: float = Field(default=1e-3, gt=0)
+    lr: float = Field(default=7e-4, gt=0)
     """Largest learning rate (paper: 5e-4 at a batch of 1,024)."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the rate rises."""

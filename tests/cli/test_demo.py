@@ -1,18 +1,23 @@
 import json
 import re
 
+import pytest
+
 from alignrec.artifacts import hash_file
 from alignrec.studies import Run
+
+pytest.importorskip("sentencepiece")
 
 
 def test_the_whole_way_on_a_small_shop(command_line, tmp_path):
     out = tmp_path / "demo"
-    words = ("demo", "--out", out, "--items", "60", "--users", "40", "--json")
+    words = ("demo", "--out", out, "--items", "60", "--users", "40", "--encoder-steps", "4", "--json")
     done = command_line(*words)
     assert done.code == 0, done.err
     printed = json.loads(done.out)
-    assert set(printed["test"]) == {"popularity", "lightgcn", "alignrec"}
-    for model in ("lightgcn", "alignrec"):
+    assert set(printed["test"]) == {"popularity", "lightgcn", "alignrec", "alignrec-ica"}
+    assert {"pixels", "tfidf", "pixels+tfidf", "ica"} == set(printed["probes"]["features"])
+    for model in ("lightgcn", "alignrec", "alignrec-ica"):
         assert Run.open(out / model).report()["test"]["recall@20"] == printed["test"][model]["recall@20"]
 
     page = (out / "index.html").read_text()

@@ -1,5 +1,6 @@
 """`alignrec demo`: the whole way on the built-in shop. Each step is one call that other commands make too."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-_FEATURES = ("pixels", "tfidf", "pixels+tfidf")
 _CUTOFFS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
@@ -22,10 +22,13 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the shop, the runs and the page.")] = Path("demo"),
     items: Annotated[int, typer.Option(help="Items in the shop.")] = 2000,
     users: Annotated[int, typer.Option(help="Users of the shop.")] = 2000,
+    encoder_steps: Annotated[
+        int, typer.Option(help="Steps of the encoder's pre-training; 0 leaves it out.", min=0)
+    ] = 600,
     seed: Annotated[int, typer.Option(help="Decides the shop and everything drawn in training.")] = 0,
     json: JsonFlag = False,
 ) -> None:
-    """Draw a shop, make and judge features, train and evaluate two models, recommend, write a page.
+    """Draw a shop, pre-train an encoder, judge features, train and evaluate models, recommend, write a page.
 
     A demo that was stopped goes on where it was when it is started again.
     """
@@ -37,13 +40,18 @@ def demo(
     console = Console(stderr=json)
     dataset = _shop(out / "shop", items, users, seed)
     console.print(f"[bold]1. The shop[/]: {dataset.n_users} users, {dataset.n_items} items in {out / 'shop'}")
-    _features(dataset, seed)
-    probes = probe(dataset, list(_FEATURES))
+    features = _features(dataset, out / "encoder", encoder_steps, seed)
+    if encoder_steps and "ica" not in features:
+        console.print("The encoder is left out; it needs: pip install 'alignrec[pretrained]'")
+    probes = probe(dataset, features)
     console.print("\n[bold]2. Are the features any good?[/] Judged before anything is trained:")
     for table in probes.tables():
         console.print(table)
     console.print("\n[bold]3. Training[/] LightGCN (knows ids only) and AlignRec (ids, pictures and texts)")
-    runs = {name: _train(dataset, name, out, seed) for name in ("lightgcn", "alignrec")}
+    runs = {"lightgcn": _train(dataset, "lightgcn", [], out / "lightgcn", seed)}
+    runs["alignrec"] = _train(dataset, "alignrec", ["pixels+tfidf"], out / "alignrec", seed)
+    if "ica" in features:
+        runs["alignrec-ica"] = _train(dataset, "alignrec", ["ica"], out / "alignrec-ica", seed)
     reports = {name: evaluate(run) for name, run in runs.items()}
     rows = _rows(reports)
     console.print(_metric_table(rows))
@@ -63,7 +71,8 @@ def _shop(path: Path, items: int, users: int, seed: int) -> "Dataset":
     return draw_shop(path, settings=ShopSettings(items=items, users=users), seed=seed)
 
 
-def _features(dataset: "Dataset", seed: int) -> None:
+def _features(dataset: "Dataset", encoder: Path, steps: int, seed: int) -> list[str]:
+    """Make the features that are not there yet; the names of all, the encoder's last."""
     from alignrec.encoders import extract_builtin
     from alignrec.features import save_features
 
@@ -71,22 +80,34 @@ def _features(dataset: "Dataset", seed: int) -> None:
     for name in ("pixels", "tfidf"):
         if name not in dataset.feature_names:
             save_features(dataset.path / "features", extract_builtin(name, dataset, seed=seed))
+    names = ["pixels", "tfidf", "pixels+tfidf"]
+    if steps and find_spec("sentencepiece"):
+        _encode(dataset, encoder, steps, seed)
+        names.append("ica")
+    return names
 
 
-def _train(dataset: "Dataset", model: str, out: Path, seed: int) -> "Run":
+def _encode(dataset: "Dataset", encoder: Path, steps: int, seed: int) -> None:
+    """Train the tiny encoder and keep its vectors, unless they are there."""
+    from alignrec.features import save_features
+    from alignrec.studies import extract_features, pretrain_encoder
+
+    if "ica" in dataset.feature_names:
+        return
+    assert dataset.path is not None  # it comes from a folder
+    settings = {"training": {"steps": steps}}
+    folder = pretrain_encoder(dataset, out=encoder, settings=settings, seed=seed, device="cpu", resume=True)
+    table = extract_features(folder, dataset, name="ica", settings={"post": "center"}, device="cpu")
+    save_features(dataset.path / "features", table)
+
+
+def _train(dataset: "Dataset", model: str, features: list[str], out: Path, seed: int) -> "Run":
     from alignrec.studies import train
 
-    features = ["pixels+tfidf"] if model == "alignrec" else []
-    settings = {"training": {"lr": 0.002, "patience": 10}}  # a shop this small learns in few steps, so take larger ones
+    # A shop this small has few steps an epoch, so take larger ones. A shorter patience stops at the first of two peaks.
+    settings = {"training": {"lr": 0.008, "patience": 25}}
     return train(
-        dataset,
-        model=model,
-        features=features,
-        settings=settings,
-        out=out / model,
-        seed=seed,
-        resume=True,
-        device="cpu",
+        dataset, model=model, features=features, settings=settings, out=out, seed=seed, resume=True, device="cpu"
     )
 
 

@@ -40,7 +40,7 @@ def test_work_that_fails_exits_with_1_and_one_line_without_traceback(tmp_path):
 def test_wrong_use_found_by_the_library_exits_with_2_and_one_line(command_line, tiny_dataset):
     done = command_line("probe", tiny_dataset.path, "--features", "x", "--protocol", "nonsense")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "alignrec: unknown protocol 'nonsense'; allowed: zero-shot, item-cf\n"
+    assert done.err == "alignrec: unknown protocol 'nonsense'; allowed: zero-shot, item-cf, masked\n"
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["--nonsense"], ["probe"], ["probe", "x", "--nonsense", "1"]])

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import polars as pl
@@ -8,7 +9,7 @@ from rich.console import Console
 from alignrec.data import Dataset, InteractionLog, Vocabulary
 from alignrec.errors import FeatureError, UsageError
 from alignrec.features import FeatureTable, save_features
-from alignrec.probes import probe
+from alignrec.probes import MaskSettings, probe, zero_shot
 
 ITEMS = [f"i{n}" for n in range(12)]
 
@@ -55,8 +56,8 @@ def test_a_table_in_memory_is_aligned_by_item_id(dataset):
 def test_the_markdown_ends_each_table_with_the_chance_level(dataset):
     report = probe(dataset, ["a"], protocols=["zero-shot"], ks=[3])
     table = [line for line in report.to_markdown().splitlines() if line.startswith("|")]
-    assert table[0] == "| features | R@3 |"
-    assert table[-1] == f"| chance | {3 / 9:.4f} |"
+    assert (table[0], table[3]) == ("| features | R@3 |", "| chance | .3333 |")
+    assert (table[4], table[-1]) == ("| features | zero-shot R@3 |", "| chance | .3333 |")
 
 
 def test_the_terminal_table_names_features_and_chance(dataset):
@@ -77,7 +78,7 @@ def test_the_report_is_json_and_names_what_went_in(dataset):
 
 
 def test_an_unknown_protocol_names_the_known_ones(dataset):
-    with pytest.raises(UsageError, match="unknown protocol 'one-shot'; allowed: zero-shot, item-cf"):
+    with pytest.raises(UsageError, match="unknown protocol 'one-shot'; allowed: zero-shot, item-cf, masked"):
         probe(dataset, ["a"], protocols=["one-shot"])
 
 
@@ -90,3 +91,81 @@ def test_every_table_is_given_once(dataset, names):
 def test_an_unknown_table_names_the_known_ones(dataset):
     with pytest.raises(FeatureError, match="there are: a, b"):
         probe(dataset, ["c"])
+
+
+def test_masked_brings_along_what_it_is_compared_with(shop):
+    report = probe(shop, ["pixels", "pixels+tfidf"], protocols=["masked"], ks=[5], masking=MaskSettings(draws=2))
+    assert [(r.protocol, r.features) for r in report.results] == [
+        (protocol, name)
+        for protocol in ("zero-shot", "vision masked", "text masked")
+        for name in ("pixels", "pixels+tfidf")
+    ]
+    assert (report.masking, report.left_out) == (MaskSettings(draws=2), {})
+
+
+def test_a_run_repeats_and_the_seed_decides(shop):
+    def figures(seed):
+        return probe(shop, ["pixels", "pixels+tfidf"], protocols=["masked", "item-cf"], ks=[5], seed=seed).as_dict()
+
+    assert figures(0) == figures(0)
+    first, second = (figures(seed)["results"][2] for seed in (0, 1))
+    assert first["recall_by_draw"] != second["recall_by_draw"]
+
+
+def test_all_tables_lose_the_same_items(shop, monkeypatch):
+    """The rows that differ from the whole table, seen by the zero-shot protocol."""
+    seen = {}
+
+    def spy(table, *words, **options):
+        changed = (table.matrix != whole[table.name]).any(axis=1)
+        seen.setdefault(table.name, []).append(np.flatnonzero(changed).tolist())
+        return zero_shot(table, *words, **options)
+
+    whole = {name: shop.features(name).matrix for name in ("pixels", "pixels+tfidf")}
+    monkeypatch.setattr(sys.modules["alignrec.probes.masked"], "zero_shot", spy)
+    probe(shop, ["pixels", "pixels+tfidf"], protocols=["masked"], masking=MaskSettings(draws=3))
+    assert seen["pixels"][:3] == seen["pixels+tfidf"][:3]
+    assert all(15 <= len(items) <= 20 for items in seen["pixels"][:3])  # 20, less those without a picture anyway
+
+
+def test_unified_features_are_masked_with_their_encoder(shop, trained):
+    report = probe(
+        shop,
+        ["ica", "tfidf"],
+        protocols=["masked"],
+        encoders=[trained.path],
+        masking=MaskSettings(draws=1),
+        device="cpu",
+    )
+    assert report.left_out == {}
+    whole, text = report.result("ica", "zero-shot"), report.result("ica", "text masked")
+    assert text.ranks.shape == (1, len(whole.cases))
+    assert not np.array_equal(text.ranks[0], whole.ranks)
+
+
+def test_without_their_encoder_unified_features_are_left_out_and_the_others_run(shop, trained):
+    report = probe(shop, ["ica", "tfidf"], protocols=["zero-shot", "masked"], masking=MaskSettings(draws=1))
+    assert list(report.left_out) == ["ica"]
+    assert "masking needs its encoder" in report.left_out["ica"]
+    assert [(r.protocol, r.features) for r in report.results][2:] == [
+        ("vision masked", "tfidf"),
+        ("text masked", "tfidf"),
+    ]
+    assert report.left_out["ica"] in report.to_markdown()
+
+
+def test_masking_nothing_but_what_cannot_be_masked_is_an_error(shop, trained):
+    with pytest.raises(
+        UsageError, match=r"features 'ica': masking needs its encoder .* pass its folder with --encoder"
+    ):
+        probe(shop, ["ica"], protocols=["masked"])
+
+
+def test_an_encoder_without_the_masked_protocol_is_an_error(shop, trained):
+    with pytest.raises(UsageError, match="only of use to the protocol 'masked'"):
+        probe(shop, ["ica"], encoders=[trained.path])
+
+
+def test_an_encoder_of_other_features_is_an_error(shop, trained):
+    with pytest.raises(UsageError, match="made none of the features tfidf"):
+        probe(shop, ["tfidf"], protocols=["masked"], encoders=[trained.path])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alignrec.errors import UsageError
-from alignrec.probes.result import ProbeResult, check_cutoffs
+from alignrec.probes.result import ProbeResult, check_cutoffs, paired_difference
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def test_the_tied_value_exists_only_where_targets_can_tie(result):
 def test_as_dict_is_json_with_every_figure(result):
     values = json.loads(json.dumps(result.as_dict()))
     assert values["recall"] == {"3": 0.5, "10": 0.75}
+    assert values["interval"]["3"] == list(result.interval(3))
     assert (values["cases"], values["skipped"], values["notes"]) == (4, 2, ["n"])
 
 
@@ -44,3 +45,45 @@ def test_cutoffs_are_sorted_and_unique():
 def test_cutoffs_that_are_not_positive_are_refused(ks):
     with pytest.raises(UsageError, match="positive whole numbers"):
         check_cutoffs(ks)
+
+
+def drawn(ranks, protocol="vision masked", cases=None):
+    ranks = np.array(ranks)
+    cases = np.arange(ranks.shape[-1]) if cases is None else np.array(cases)
+    return ProbeResult(protocol, "f", (1,), cases, ranks, np.full(ranks.shape[-1], 9), skipped=0)
+
+
+def test_a_case_that_is_asked_several_times_hits_in_part():
+    result = drawn([[1, 1, 5, 2], [1, 3, 5, 1]])
+    assert result.hits(1).tolist() == [1.0, 0.5, 0.0, 0.5]
+    assert (result.recall(1), result.recall_by_draw(1)) == (0.5, [0.5, 0.5])
+
+
+def test_the_spread_is_over_draws_and_needs_two():
+    assert drawn([[1, 1, 5, 2], [1, 3, 5, 2]]).spread(1) == pytest.approx(np.std([0.5, 0.25], ddof=1))
+    assert drawn([[1, 1, 5, 2]]).spread(1) is None
+    assert drawn([1, 1, 5, 2]).spread(1) is None
+
+
+def test_the_interval_is_about_two_standard_errors_each_way():
+    result = drawn(np.arange(400) % 5 + 1)
+    low, high = result.interval(1)
+    assert (high - low) / 2 == pytest.approx(1.96 * result.standard_error(1), rel=0.05)
+
+
+def test_a_paired_difference_is_surer_than_its_parts():
+    first, second = drawn(np.arange(400) % 5 + 1), drawn((np.arange(400) % 5 + 1) + (np.arange(400) % 40 == 0))
+    difference = paired_difference(first, second, 1)
+    assert difference.value == pytest.approx(10 / 400)
+    assert not difference.is_level
+    assert np.diff(difference.interval)[0] < np.diff(first.interval(1))[0]
+
+
+def test_a_result_is_level_with_itself():
+    assert paired_difference(drawn([1, 2, 3]), drawn([1, 2, 3]), 1).is_level
+
+
+@pytest.mark.parametrize("other", [drawn([1, 2], protocol="zero-shot"), drawn([1, 2], cases=[0, 2]), drawn([1, 2, 3])])
+def test_results_over_other_cases_are_not_compared(other):
+    with pytest.raises(UsageError, match="do not ask the same cases"):
+        paired_difference(drawn([1, 2]), other, 1)

@@ -93,7 +93,16 @@ def fuse(tables: Sequence[FeatureTable]) -> FeatureTable:
         item_ids=ids,
         matrix=np.concatenate(blocks, axis=1),
         provenance={
-            "fused": [{"name": t.name, "hash": t.content_hash} for t in tables],
+            "fused": [
+                {
+                    "name": t.name,
+                    "hash": t.content_hash,
+                    "modality": t.modality,
+                    "size": t.size,
+                    "provenance": dict(t.provenance),
+                }
+                for t in tables
+            ],
             "rows": "each block L2-normalised",
         },
     )

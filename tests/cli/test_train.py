@@ -39,10 +39,12 @@ def test_plugins_are_named_one_by_one_and_set_by_their_section(command_line, dat
     assert settings["plugin.uia"] == {"weight": 0.1}
 
 
-def test_the_help_names_every_plugin(command_line):
+def test_the_help_names_every_model_and_plugin(command_line):
     from alignrec.losses import PLUGINS
+    from alignrec.models import MODELS
 
     help_text = " ".join(command_line("train", "--help").out.split())
+    assert ", ".join(MODELS) in help_text
     assert ", ".join(PLUGINS) in help_text
 
 

@@ -104,8 +104,8 @@ def _encode(dataset: "Dataset", encoder: Path, steps: int, seed: int) -> None:
 def _train(dataset: "Dataset", model: str, features: list[str], out: Path, seed: int) -> "Run":
     from alignrec.studies import train
 
-    # A shop this small has few steps an epoch, so take larger ones. A shorter patience stops at the first of two peaks.
-    settings = {"training": {"lr": 0.008, "patience": 25}}
+    # Rates chosen on validation: a shop this small has few steps an epoch. Patience outlasts the dip between two peaks.
+    settings = {"training": {"lr": 0.008 if features else 0.002, "patience": 25}}
     return train(
         dataset, model=model, features=features, settings=settings, out=out, seed=seed, resume=True, device="cpu"
     )

@@ -12,7 +12,13 @@ __all__ = ["train"]
 
 def train(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
-    model: Annotated[str, typer.Option(help="bpr, lightgcn, alignrec.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="bpr, lightgcn, sgl, directau, ncl, vbpr, mmgcn, grcn, dualgnn, lattice, slmrec, bm3, freedom, mgcn, "
+            "lgmrec, dream, alignrec."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the run; must be new unless --resume.")],
     features: Annotated[
         list[str] | None, typer.Option(help="Feature table; repeat for several, A+B joins two into one.")

@@ -70,3 +70,22 @@ def test_no_global_switch_is_touched(route):
     before = torch.get_float32_matmul_precision()
     matmul(torch.ones(2, 2), torch.ones(2, 2))
     assert torch.get_float32_matmul_precision() == before
+
+
+@pytest.mark.skipif(not module._onednn_works(), reason="this build of torch has no oneDNN")
+def test_a_projection_of_wide_features_is_the_same_product_and_goes_through_onednn(monkeypatch):
+    monkeypatch.setattr(module, "uses_onednn", lambda: False)
+    assert module._has_onednn()  # it tries once, before calls are counted
+    calls = []
+    whole = module._onednn
+    monkeypatch.setattr(module, "_onednn", lambda a, b: calls.append(tuple(a.shape)) or whole(a, b))
+    features, weight = torch.randn(1200, 300, requires_grad=True), torch.randn(16, 300, requires_grad=True)
+    out = matmul(features, weight.t())
+    assert calls == [(1200, 300)]
+    exact = features.double() @ weight.double().t()
+    torch.testing.assert_close(out, exact.float(), rtol=1e-4, atol=1e-4)
+    ours = torch.autograd.grad(out.square().sum(), (features, weight))
+    theirs = torch.autograd.grad(exact.square().sum(), (features, weight))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-2)
+    matmul(features[:1000], weight.t())
+    assert calls == [(1200, 300)], "few rows stay where they were"

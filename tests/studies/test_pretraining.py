@@ -141,6 +141,17 @@ def test_probes_on_the_way_change_no_weight(trained, shop, tmp_path):
     assert all(np.array_equal(weights[name], expected[name]) for name in expected)
 
 
+def test_a_run_on_texts_alone_probes_vectors_of_texts_alone(shop, tmp_path, monkeypatch):
+    from alignrec.studies import pretraining
+
+    asked = []
+    whole = pretraining.extract
+    monkeypatch.setattr(pretraining, "extract", lambda *args: asked.append(args[2].modality) or whole(*args))
+    settings = changed("ica", modalities="text") | {"catalogue": SETTINGS["catalogue"] | {"probe_every": 3}}
+    train(shop, tmp_path / "texts", settings)
+    assert asked == ["text", "text"]
+
+
 def test_the_papers_own_objective_can_be_trained(shop, tmp_path):
     pure = changed("ica", passes="separate", cls_objective="none")
     folder = train(shop, tmp_path / "ica", pure)

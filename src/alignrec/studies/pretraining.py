@@ -127,15 +127,14 @@ class _Validation:
         if not len(self._items):
             self._items = np.arange(min(len(inputs), 64))
         self._source = MaskedItems(inputs, self._items, objective, plan.masking, plan.training, plan.seed)
-        self._probe_every = plan.catalogue.probe_every
+        self._probe_every, self._modality = plan.catalogue.probe_every, plan.ica.modalities
 
     def __call__(self, number: int) -> dict[str, float]:
         figures = held_out_losses(self._source, self._items, self._objective, self._seed)
         if self._probe_every and number % self._probe_every == 0:
             for pooling in ("cls", "cls+bos"):
-                matrix = extract(
-                    self._objective.encoder, self._inputs, ExtractionSettings(pooling=pooling, post="center")
-                )
+                shown = ExtractionSettings(pooling=pooling, post="center", modality=self._modality)
+                matrix = extract(self._objective.encoder, self._inputs, shown)
                 table = FeatureTable("probe", "image+text", self._data.items.ids, matrix)
                 figures[f"zero-shot {pooling} recall@20"] = zero_shot(table, self._data.log, ks=(20,)).recall(20)
         return figures

@@ -92,7 +92,8 @@ def draw_learning_curve(curve: LearningCurve, out: Path, baselines: Mapping[str,
         panel.legend(fontsize=7, frameon=False)
         panel.spines[["top", "right"]].set_visible(False)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=200)
+    dateless = {"Date": None} if out.suffix.lower() == ".svg" else None  # the same run gives the same picture
+    figure.savefig(out, dpi=200, metadata=dateless)
 
 
 def _plot(panel: "Axes", series: Mapping[str, tuple[tuple[int, float], ...]]) -> None:

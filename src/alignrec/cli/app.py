@@ -9,13 +9,13 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from alignrec.cli import data, demo, doctor, encode, evaluate, features, probe, recommend, train
+from alignrec.cli import data, demo, doctor, encode, evaluate, features, probe, recommend, study, train
 from alignrec.cli.output import print_error
 from alignrec.errors import AlignrecError
 
 __all__ = ["app", "main"]
 
-_ORDER = ("demo", "doctor", "data", "encode", "features", "probe", "train", "evaluate", "recommend", "similar")
+_ORDER = ("demo", "doctor", "data", "encode", "features", "probe", "train", "evaluate", "recommend", "similar", "study")
 
 
 class _InOrder(TyperGroup):
@@ -44,6 +44,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recommend")(recommend.recommend)
 app.command("similar")(recommend.similar)
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from alignrec.types import Interactions
 
-__all__ = ["HEAD_SHARE", "beyond_accuracy", "gini", "head_items"]
+__all__ = ["BEYOND_KINDS", "HEAD_SHARE", "beyond_accuracy", "gini", "head_items"]
 
+BEYOND_KINDS = ("coverage", "novelty", "gini", "tail_share")
 HEAD_SHARE = 0.2
 
 

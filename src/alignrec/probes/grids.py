@@ -14,7 +14,7 @@ from alignrec.probes.bootstrap import Interval
 from alignrec.probes.masked import MASKED
 from alignrec.probes.result import Difference, ProbeResult
 
-__all__ = ["Grid", "WideGrid", "difference_grid", "protocol_grids", "shown", "wide_grid"]
+__all__ = ["Grid", "WideGrid", "difference_grid", "escaped", "protocol_grids", "shown", "wide_grid"]
 
 _NOTHING = "–"
 _DIGITS = 4
@@ -81,17 +81,17 @@ class WideGrid:
     def to_latex(self) -> str:
         r"""A `table` for the `booktabs` package; `\label` and place are left to the paper."""
         columns, step = len(self.groups) * len(self.ks), len(self.ks)
-        groups = " & ".join(rf"\multicolumn{{{step}}}{{c}}{{{_escaped(group)}}}" for group in self.groups)
+        groups = " & ".join(rf"\multicolumn{{{step}}}{{c}}{{{escaped(group)}}}" for group in self.groups)
         rules = " ".join(rf"\cmidrule(lr){{{s}-{s + step - 1}}}" for s in range(2, columns + 2, step))
         head = " & ".join(["Features", *(f"R@{k}" for _ in self.groups for k in self.ks)])
         rows = [
-            " & ".join([_escaped(name), *(cell.replace(_NOTHING, "--") for cell in cells)]) + r" \\"
+            " & ".join([escaped(name), *(cell.replace(_NOTHING, "--") for cell in cells)]) + r" \\"
             for name, cells in self._printed(r"\textbf{{{}}}")
         ]
         lines = [
             r"\begin{table}",
             r"  \centering",
-            rf"  \caption{{{_escaped(self.title)}}}",
+            rf"  \caption{{{escaped(self.title)}}}",
             rf"  \begin{{tabular}}{{l{'r' * columns}}}",
             r"    \toprule",
             rf"    & {groups} \\",
@@ -219,5 +219,6 @@ def wide_grid(title: str, results: Sequence[ProbeResult], names: Sequence[str]) 
     return WideGrid(title, tuple(protocols), ks, rows)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """`text` with the signs that LaTeX reads as commands made plain."""
     return "".join(_LATEX.get(sign, sign) for sign in text)

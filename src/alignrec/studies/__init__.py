@@ -1,5 +1,6 @@
 """*Datasets, models, seeds → runs and comparisons.*"""
 
+from alignrec.studies.compare import Comparison, compare
 from alignrec.studies.encoder_start import beginning_lines
 from alignrec.studies.evaluation import RunReports, evaluate
 from alignrec.studies.extraction import Extraction, extract_features, run_extraction
@@ -12,6 +13,7 @@ from alignrec.studies.training import TrainingStoppedError, train
 __all__ = [
     "RECIPES",
     "CatalogueSettings",
+    "Comparison",
     "Extraction",
     "Run",
     "RunPlan",
@@ -19,6 +21,7 @@ __all__ = [
     "StartSettings",
     "TrainingStoppedError",
     "beginning_lines",
+    "compare",
     "evaluate",
     "extract_features",
     "pretrain_encoder",

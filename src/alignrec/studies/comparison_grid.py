@@ -1,0 +1,123 @@
+"""A table of figures with the best and the second best marked, for a terminal, in Markdown and in LaTeX."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from alignrec.probes.grids import escaped
+
+__all__ = ["DIGITS", "Cell", "ComparisonGrid", "marked"]
+
+DIGITS = 4
+_STYLES = {"best": "bold", "second": "underline", "": ""}
+_MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
+_LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A mean, its sample standard deviation over seeds (None: one seed), and what is to be seen at once."""
+
+    mean: float
+    std: float | None
+    place: Literal["best", "second", ""] = ""
+    sign: Literal["†", "‡", ""] = ""  # † better, ‡ worse than what it was tested against
+
+
+@dataclass(frozen=True)
+class ComparisonGrid:
+    """One row per model, one column per metric."""
+
+    title: str
+    metrics: tuple[str, ...]
+    rows: tuple[tuple[str, int, tuple[Cell, ...]], ...]  # label, number of seeds, a cell per metric
+    notes: tuple[str, ...]
+
+    def to_terminal(self) -> Table:
+        """For a terminal: the best bold, the second underlined."""
+        caption = Text("\n".join(self.notes))
+        table = Table(title=Text(self.title), title_justify="left", caption=caption, caption_justify="left")
+        table.add_column("model")
+        for name in ("seeds", *self.metrics):
+            table.add_column(name, justify="right", no_wrap=True)
+        for label, seeds, cells in self.rows:
+            table.add_row(Text(label), str(seeds), *(_terminal(cell) for cell in cells))
+        return table
+
+    def to_markdown(self) -> str:
+        """Title, table, notes."""
+        head = " | ".join(["model", "seeds", *self.metrics])
+        rule = " | ".join(["---", *["---:"] * (len(self.metrics) + 1)])
+        rows = (
+            " | ".join([re.sub(r"([\\|*_<\[\]])", r"\\\1", label), str(seeds), *(_markdown(cell) for cell in cells)])
+            for label, seeds, cells in self.rows
+        )
+        table = "\n".join(f"| {line} |" for line in (head, rule, *rows))
+        return "\n\n".join([f"**{self.title}**", table, "\n".join(f"- {note}" for note in self.notes)]) + "\n"
+
+    def to_latex(self) -> str:
+        r"""A `table` for the `booktabs` package; `\label` and place are left to the paper."""
+        head = " & ".join(["Model", "Seeds", *(escaped(name) for name in self.metrics)])
+        rows = (
+            " & ".join([escaped(label), str(seeds), *(_latex(cell) for cell in cells)])
+            for label, seeds, cells in self.rows
+        )
+        caption = ". ".join([self.title, *self.notes])
+        lines = [
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{_latex_signs(escaped(caption))}}}",
+            rf"  \begin{{tabular}}{{l{'r' * (len(self.metrics) + 1)}}}",
+            r"    \toprule",
+            rf"    {head} \\",
+            r"    \midrule",
+            *(rf"    {row} \\" for row in rows),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def marked(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells of a column with the highest mean marked best and the next one second, as they are printed.
+
+    Equal in print is equal; of a single cell nothing is marked.
+    """
+    printed = [round(cell.mean, DIGITS) for cell in cells]
+    heights = sorted(set(printed), reverse=True)
+    if len(cells) < 2:
+        return list(cells)
+    places: dict[float, Literal["best", "second", ""]] = {heights[0]: "best"}
+    if printed.count(heights[0]) == 1:
+        places[heights[1]] = "second"
+    return [
+        Cell(cell.mean, cell.std, places.get(height, ""), cell.sign)
+        for cell, height in zip(cells, printed, strict=True)
+    ]
+
+
+def _terminal(cell: Cell) -> Text:
+    text = Text(f"{cell.mean:.{DIGITS}f}", style=_STYLES[cell.place])
+    return Text.assemble(text, (_spread(cell) + cell.sign, "not bold not underline"))
+
+
+def _markdown(cell: Cell) -> str:
+    return _MARKDOWN[cell.place].format(f"{cell.mean:.{DIGITS}f}") + _spread(cell) + cell.sign
+
+
+def _latex(cell: Cell) -> str:
+    return _LATEX[cell.place].format(f"{cell.mean:.{DIGITS}f}") + _latex_signs(_spread(cell) + cell.sign)
+
+
+def _spread(cell: Cell) -> str:
+    return "" if cell.std is None else f" ± {cell.std:.{DIGITS}f}"
+
+
+def _latex_signs(text: str) -> str:
+    signs = {"±": r"$\pm$", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$", "<": "$<$"}
+    return "".join(signs.get(sign, sign) for sign in text)

@@ -1,0 +1,44 @@
+from rich.console import Console
+
+from alignrec.studies.comparison_grid import Cell, ComparisonGrid, marked
+
+
+def places(*means):
+    return [cell.place for cell in marked([Cell(mean, None) for mean in means])]
+
+
+def test_the_highest_is_best_the_next_second_and_equal_in_print_is_equal():
+    assert places(0.1, 0.3, 0.2) == ["", "best", "second"]
+    assert places(0.30001, 0.3, 0.2) == ["best", "best", ""]
+    assert places(0.3, 0.2, 0.2) == ["best", "second", "second"]
+    assert places(0.3) == [""]
+
+
+GRID = ComparisonGrid(
+    "a_b, test split",
+    ("recall@20",),
+    (("vbpr [x_1]", 2, (Cell(0.25, 0.01, "best", "†"),)), ("bpr", 1, (Cell(0.2, None, "second"),))),
+    ("p < 0.01",),
+)
+
+
+def test_a_terminal_shows_brackets_of_labels_as_they_are():
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(GRID.to_terminal())
+    assert "vbpr [x_1]" in capture.get()
+    assert "0.2500 ± 0.0100†" in capture.get()
+
+
+def test_markdown_by_hand():
+    lines = GRID.to_markdown().splitlines()
+    assert lines[4:6] == [r"| vbpr \[x\_1\] | 2 | **0.2500** ± 0.0100† |", "| bpr | 1 | <u>0.2000</u> |"]
+
+
+def test_latex_by_hand():
+    lines = [line.strip() for line in GRID.to_latex().splitlines()]
+    assert lines[2] == r"\caption{a\_b, test split. p $<$ 0.01}"
+    assert lines[7:9] == [
+        r"vbpr [x\_1] & 2 & \textbf{0.2500} $\pm$ 0.0100$^{\dagger}$ \\",
+        r"bpr & 1 & \underline{0.2000} \\",
+    ]

@@ -7,7 +7,9 @@ import torch
 from alignrec.data import Dataset, ShopSettings, draw_shop
 from alignrec.encoders import CatalogueInputs, EncoderFolder, ImageCache, ImageSettings
 from alignrec.encoders.image_resizing import OUTCOMES
+from alignrec.encoders.item_texts import item_texts
 from alignrec.errors import ArtifactError, DataError
+from alignrec.studies import encoder_readers
 from alignrec.studies.encoder_readers import loading_workers, make_readers, visual_usage
 from alignrec.studies.pretraining_plan import make_plan
 
@@ -23,6 +25,19 @@ def test_tokenizers_are_made_once_and_read_again(shop32, tmp_path):
     assert make_readers(folder, data, plan).hashes == readers.hashes
     assert readers.visual.vocab_size < 128  # 40 pictures of 16 patches do not support the 128 words of a tiny encoder
     assert readers.visual.vocab_size == max(2, readers.visual.usage.tokens // 50)
+
+
+def test_a_large_catalogue_gives_the_tokenizer_a_sample_of_its_texts_a_chunk_at_a_time(shop32, monkeypatch):
+    data, columns = Dataset.load(shop32), ("title", "description")
+    every = item_texts(data, columns)
+    assert encoder_readers._some_texts(data, columns, len(every), seed=0) == every
+    monkeypatch.setattr(encoder_readers, "_ROWS", 7)
+    some = encoder_readers._some_texts(data, columns, 10, seed=0)
+    assert len(some) == 10
+    places = [every.index(text) for text in some]
+    assert places == sorted(places)
+    assert some == encoder_readers._some_texts(data, columns, 10, seed=0)
+    assert some != encoder_readers._some_texts(data, columns, 10, seed=1)
 
 
 def test_given_tokenizers_are_taken_as_they_are(shop32, spm, vqkd_file, vqkd_folder, tmp_path):

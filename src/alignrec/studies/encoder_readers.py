@@ -13,12 +13,12 @@ from alignrec.encoders.catalogue_inputs import CatalogueInputs
 from alignrec.encoders.encoder_folder import EncoderFolder, Readers
 from alignrec.encoders.image_cache import ImageCache, build_image_cache
 from alignrec.encoders.image_resizing import ImageSettings
-from alignrec.encoders.item_texts import item_texts
+from alignrec.encoders.item_texts import item_texts, items_with_text
 from alignrec.encoders.patch_kmeans import PatchKMeans
 from alignrec.encoders.text_tokens import TextTokenizer, TextTokenizerSettings
 from alignrec.encoders.token_usage import TokenUsage, measure_usage
 from alignrec.errors import ArtifactError, DataError
-from alignrec.runtime import derive_seed
+from alignrec.runtime import derive_seed, numpy_rng
 from alignrec.studies.pretraining_plan import PretrainingPlan
 
 __all__ = ["loading_workers", "make_readers", "visual_usage"]
@@ -39,10 +39,10 @@ def make_readers(folder: EncoderFolder, data: Dataset, plan: PretrainingPlan) ->
         readers = folder.load_readers(squares, plan.catalogue.max_length, plan.catalogue.text_columns)
         _require_given(readers, plan, folder)
         return readers
-    texts = [text for text in item_texts(data, plan.catalogue.text_columns) if text]
+    trained = TextTokenizerSettings(vocab_size=plan.catalogue.text_vocab)
+    texts = _some_texts(data, plan.catalogue.text_columns, trained.fit_texts, plan.seed)
     if not texts:
         raise DataError(f"no item of dataset {data.name!r} has a text; an encoder of both modalities needs some")
-    trained = TextTokenizerSettings(vocab_size=plan.catalogue.text_vocab)
     text = plan.text_tokenizer or TextTokenizer.train(texts, trained, seed=plan.seed)
     images = build_image_cache(data, squares, workers=loading_workers())
     if not images.found.any():
@@ -54,6 +54,20 @@ def make_readers(folder: EncoderFolder, data: Dataset, plan: PretrainingPlan) ->
     write_json(folder.path / "plan.json", plan.as_dict())  # only now: a catalogue that cannot be read leaves no folder
     folder.save_readers(readers)
     return readers
+
+
+def _some_texts(data: Dataset, columns: tuple[str, ...], most: int, seed: int) -> list[str]:
+    """The texts of at most `most` items that have one, drawn at random; never those of a large catalogue at once."""
+    rows = np.flatnonzero(items_with_text(data, columns))
+    if len(rows) > most:
+        rows = np.sort(numpy_rng(seed, "texts for the tokenizer").choice(rows, most, replace=False))
+    texts: list[str] = []
+    for start in range(0, data.n_items, _ROWS):
+        chunk = range(start, min(start + _ROWS, data.n_items))
+        wanted = rows[np.searchsorted(rows, chunk.start) : np.searchsorted(rows, chunk.stop)]
+        read = item_texts(data, columns, rows=chunk) if len(wanted) else []
+        texts += [read[row - start] for row in wanted.tolist()]
+    return texts
 
 
 def visual_usage(inputs: CatalogueInputs, vocab_size: int) -> TokenUsage:

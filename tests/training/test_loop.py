@@ -228,3 +228,31 @@ def test_a_terminal_shows_step_and_speed_beside_the_last_epochs_figures(monkeypa
     shown = r"fit \d+\.\d{4} size 0\.0000 total \d+\.\d{4} \| closeness -\d\.\d{4} best -\d\.\d{4} @ 1"
     assert re.fullmatch(shown, terminal.texts[5])
     assert re.fullmatch(r"step 1/5 [\d,]+ points/s \| " + shown, terminal.texts[6])
+
+
+def test_what_watches_epochs_sees_each_line_once_it_is_on_disk(tmp_path: Path) -> None:
+    files, seen = RunFiles(tmp_path), []
+
+    def watch(line) -> None:
+        seen.append((line, json.loads(files.metrics.read_text().splitlines()[-1])))
+
+    run_loop(job(Line(), after_epoch=watch), LoopSettings(epochs=3, metric="closeness"), seed=0, files=files)
+    assert [line["epoch"] for line, _ in seen] == [1, 2, 3]
+    assert all(line == written for line, written in seen)
+
+
+def test_a_run_that_a_watcher_ended_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    class EnoughError(Exception):
+        pass
+
+    def stop(line) -> None:
+        if line["epoch"] == 2:
+            raise EnoughError
+
+    settings, files = LoopSettings(epochs=5, metric="closeness", checkpoint_seconds=0), RunFiles(tmp_path)
+    straight, broken = Line(), Line()
+    run_loop(job(straight), settings, seed=0)
+    with pytest.raises(EnoughError):
+        run_loop(job(Line(), after_epoch=stop), settings, seed=0, files=files)
+    run_loop(job(broken), settings, seed=0, files=files)
+    assert torch.equal(straight.slope, broken.slope)

@@ -5,7 +5,7 @@ others. The mark in the table is the paired t-test over users (values averaged o
 comparisons of the table; Wilcoxon and the test over seeds are in the CSV and JSON forms, each with its own correction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,9 +26,10 @@ from alignrec.evaluation import (
 from alignrec.studies.comparison_grid import Cell, ComparisonGrid, marked
 from alignrec.studies.run_groups import RunGroup, group_runs, read_evaluated
 
-__all__ = ["ALPHA", "DEFAULT_COMPARED", "Comparison", "ComparisonTable", "Contrast", "compare"]
+__all__ = ["ALPHA", "DEFAULT_COMPARED", "POPULARITY", "Comparison", "ComparisonTable", "Contrast", "compare"]
 
 ALPHA = 0.01
+POPULARITY = "popularity"  # label of its row
 DEFAULT_COMPARED = ("recall@20", "ndcg@20")
 _TESTS = ("users", "users_wilcoxon", "seeds")
 
@@ -63,6 +64,7 @@ class ComparisonTable:
     groups: tuple[RunGroup, ...]
     contrasts: tuple[Contrast, ...]
     baseline: str | None
+    popularity: Mapping[str, float]  # metric -> figure of popularity; empty: not asked for
 
     def cell(self, group: RunGroup, name: str) -> Cell:
         """Mean and sample standard deviation over the seeds of a row; not marked as best."""
@@ -77,14 +79,20 @@ class ComparisonTable:
 
     def grid(self) -> ComparisonGrid:
         """The printed form. Figures beyond accuracy have no best: more of them is not better by itself."""
+        labels: list[tuple[str, int | None]] = [(group.label, len(group.runs)) for group in self.groups]
         columns = [[self.cell(group, name) for group in self.groups] for name in self.metrics]
+        if self.popularity:
+            labels.insert(0, (POPULARITY, None))
+            columns = [
+                [Cell(self.popularity.get(name), None), *column]
+                for name, column in zip(self.metrics, columns, strict=True)
+            ]
         shown = [
             column if name.partition("@")[0] in BEYOND_KINDS else marked(column)
             for name, column in zip(self.metrics, columns, strict=True)
         ]
         rows = tuple(
-            (group.label, len(group.runs), tuple(column[number] for column in shown))
-            for number, group in enumerate(self.groups)
+            (label, seeds, tuple(column[number] for column in shown)) for number, (label, seeds) in enumerate(labels)
         )
         users = len(next(iter(self.groups[0].runs.values())).users)
         notes = [f"mean ± sample standard deviation over seeds; {users} users"]
@@ -107,6 +115,10 @@ class ComparisonTable:
                     record[f"p_{test}"] = contrast.tests[test].p if contrast else None
                     record[f"p_{test}_holm"] = contrast.corrected[test] if contrast else None
                 found.append(record)
+        empty = dict.fromkeys(found[0]) if found else {}
+        for name, value in self.popularity.items():
+            about = {"dataset": self.dataset, "dataset_hash": self.dataset_hash, "split": self.split}
+            found.append({**empty, **about, "label": POPULARITY, "metric": name, "mean": value})
         return found
 
     def as_dict(self) -> dict[str, Any]:  # Any: JSON values
@@ -127,7 +139,8 @@ class ComparisonTable:
             for group in self.groups
         ]
         about = {"name": self.dataset, "hash": self.dataset_hash}
-        return {"dataset": about, "rows": rows, "contrasts": [asdict(contrast) for contrast in self.contrasts]}
+        contrasts = [asdict(contrast) for contrast in self.contrasts]
+        return {"dataset": about, "rows": rows, "popularity": dict(self.popularity), "contrasts": contrasts}
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,8 @@ def compare(
     metrics: Sequence[str] = DEFAULT_COMPARED,
     baseline: str | None = None,
     split: str = "test",
+    labels: Mapping[Path, str] | None = None,
+    popularity: bool = False,
 ) -> Comparison:
     """Compare finished and evaluated runs; runs that differ only in their seed are one row.
 
@@ -175,6 +190,8 @@ def compare(
         metrics: such as `recall@20`; also figures beyond accuracy, such as `coverage@20`, which are not tested.
         baseline: label of the row that all others are tested against; by default the best other row.
         split: `test` or `valid`.
+        labels: what to call the rows, by the folders of their runs; by default what sets them apart.
+        popularity: whether popularity, measured when a run was evaluated, is a row too; it is not tested.
 
     Raises:
         UsageError: no run, an unknown metric, split or baseline, or one seed of a model given twice.
@@ -189,13 +206,15 @@ def compare(
     accuracy = [name for name in names if name not in beyond]
     if accuracy or not beyond:
         parse_metrics(accuracy)
-    groups = group_runs([read_evaluated(run, split=split, metrics=accuracy, beyond=beyond) for run in runs])
+    evaluated = [read_evaluated(run, split=split, metrics=accuracy, beyond=beyond) for run in runs]
+    groups = group_runs(evaluated, labels)
     tables = []
     for digest in dict.fromkeys(group.plan.dataset["hash"] for group in groups):
         rows = tuple(group for group in groups if group.plan.dataset["hash"] == digest)
         contrasts = _contrasts(rows, accuracy, baseline)
         about = rows[0].plan.dataset["name"], digest, split
-        tables.append(ComparisonTable(*about, names, rows, contrasts, baseline))
+        line = next(iter(rows[0].runs.values())).popularity if popularity else {}
+        tables.append(ComparisonTable(*about, names, rows, contrasts, baseline, line))
     return Comparison(split, names, tuple(tables))
 
 

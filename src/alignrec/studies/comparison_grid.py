@@ -20,9 +20,9 @@ _LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}"}
 
 @dataclass(frozen=True)
 class Cell:
-    """A mean, its sample standard deviation over seeds (None: one seed), and what is to be seen at once."""
+    """A mean (None: not measured), its sample standard deviation over seeds (None: one), what is to be seen at once."""
 
-    mean: float
+    mean: float | None
     std: float | None
     place: Literal["best", "second", ""] = ""
     sign: Literal["†", "‡", ""] = ""  # † better, ‡ worse than what it was tested against
@@ -34,7 +34,7 @@ class ComparisonGrid:
 
     title: str
     metrics: tuple[str, ...]
-    rows: tuple[tuple[str, int, tuple[Cell, ...]], ...]  # label, number of seeds, a cell per metric
+    rows: tuple[tuple[str, int | None, tuple[Cell, ...]], ...]  # label, seeds (None: it has none), a cell per metric
     notes: tuple[str, ...]
 
     def to_terminal(self) -> Table:
@@ -45,7 +45,7 @@ class ComparisonGrid:
         for name in ("seeds", *self.metrics):
             table.add_column(name, justify="right", no_wrap=True)
         for label, seeds, cells in self.rows:
-            table.add_row(Text(label), str(seeds), *(_terminal(cell) for cell in cells))
+            table.add_row(Text(label), _count(seeds), *(_terminal(cell) for cell in cells))
         return table
 
     def to_markdown(self) -> str:
@@ -53,7 +53,7 @@ class ComparisonGrid:
         head = " | ".join(["model", "seeds", *self.metrics])
         rule = " | ".join(["---", *["---:"] * (len(self.metrics) + 1)])
         rows = (
-            " | ".join([re.sub(r"([\\|*_<\[\]])", r"\\\1", label), str(seeds), *(_markdown(cell) for cell in cells)])
+            " | ".join([re.sub(r"([\\|*_<\[\]])", r"\\\1", label), _count(seeds), *(_markdown(cell) for cell in cells)])
             for label, seeds, cells in self.rows
         )
         table = "\n".join(f"| {line} |" for line in (head, rule, *rows))
@@ -63,7 +63,7 @@ class ComparisonGrid:
         r"""A `table` for the `booktabs` package; `\label` and place are left to the paper."""
         head = " & ".join(["Model", "Seeds", *(escaped(name) for name in self.metrics)])
         rows = (
-            " & ".join([escaped(label), str(seeds), *(_latex(cell) for cell in cells)])
+            " & ".join([escaped(label), _count(seeds), *(_latex(cell) for cell in cells)])
             for label, seeds, cells in self.rows
         )
         caption = ". ".join([self.title, *self.notes])
@@ -88,30 +88,38 @@ def marked(cells: Sequence[Cell]) -> list[Cell]:
 
     Equal in print is equal; of a single cell nothing is marked.
     """
-    printed = [round(cell.mean, DIGITS) for cell in cells]
-    heights = sorted(set(printed), reverse=True)
-    if len(cells) < 2:
+    printed = [None if cell.mean is None else round(cell.mean, DIGITS) for cell in cells]
+    heights = sorted({height for height in printed if height is not None}, reverse=True)
+    if len(heights) < 1 or len(cells) < 2:
         return list(cells)
     places: dict[float, Literal["best", "second", ""]] = {heights[0]: "best"}
-    if printed.count(heights[0]) == 1:
+    if printed.count(heights[0]) == 1 and len(heights) > 1:
         places[heights[1]] = "second"
     return [
-        Cell(cell.mean, cell.std, places.get(height, ""), cell.sign)
+        Cell(cell.mean, cell.std, "" if height is None else places.get(height, ""), cell.sign)
         for cell, height in zip(cells, printed, strict=True)
     ]
 
 
 def _terminal(cell: Cell) -> Text:
-    text = Text(f"{cell.mean:.{DIGITS}f}", style=_STYLES[cell.place])
+    text = Text(_figure(cell), style=_STYLES[cell.place])
     return Text.assemble(text, (_spread(cell) + cell.sign, "not bold not underline"))
 
 
 def _markdown(cell: Cell) -> str:
-    return _MARKDOWN[cell.place].format(f"{cell.mean:.{DIGITS}f}") + _spread(cell) + cell.sign
+    return _MARKDOWN[cell.place].format(_figure(cell)) + _spread(cell) + cell.sign
 
 
 def _latex(cell: Cell) -> str:
-    return _LATEX[cell.place].format(f"{cell.mean:.{DIGITS}f}") + _latex_signs(_spread(cell) + cell.sign)
+    return _LATEX[cell.place].format(_figure(cell)) + _latex_signs(_spread(cell) + cell.sign)
+
+
+def _figure(cell: Cell) -> str:
+    return "–" if cell.mean is None else f"{cell.mean:.{DIGITS}f}"
+
+
+def _count(seeds: int | None) -> str:
+    return "–" if seeds is None else str(seeds)
 
 
 def _spread(cell: Cell) -> str:
@@ -119,5 +127,5 @@ def _spread(cell: Cell) -> str:
 
 
 def _latex_signs(text: str) -> str:
-    signs = {"±": r"$\pm$", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$", "<": "$<$"}
+    signs = {"±": r"$\pm$", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$", "<": "$<$", "–": "--"}
     return "".join(signs.get(sign, sign) for sign in text)

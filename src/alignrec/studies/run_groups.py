@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from alignrec.artifacts import hash_values
 from alignrec.errors import ArtifactError, UsageError
 from alignrec.studies.run_folder import Run, RunPlan
+from alignrec.studies.run_identity import run_key, with_present_settings
 
 __all__ = ["EvaluatedRun", "RunGroup", "group_runs", "read_evaluated"]
 
@@ -27,6 +27,7 @@ class EvaluatedRun:
     users: NDArray[np.int64]  # (n,) ascending user indices
     values: Mapping[str, NDArray[np.float64]]  # metric -> (n,)
     figures: Mapping[str, float]  # metric, or figure beyond accuracy -> the one in report.json
+    popularity: Mapping[str, float]  # the same of popularity, as far as they were measured
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def read_evaluated(path: str | Path, *, split: str, metrics: Sequence[str], beyo
         ArtifactError: no finished run; one that was not evaluated, or not by these metrics; files that disagree.
     """
     run = Run.open(path)
+    plan = with_present_settings(run.plan)
     report, file = run.report(), run.path / "per_user.parquet"
     if "test" not in report or not file.is_file():  # training leaves a report of validation alone
         raise ArtifactError(f"the run in {path} was not evaluated; run 'alignrec evaluate {path}' first")
@@ -77,7 +79,9 @@ def read_evaluated(path: str | Path, *, split: str, metrics: Sequence[str], beyo
         if not len(column) or not abs(column.mean() - there[name]) < _CLOSE:
             raise ArtifactError(f"{file} and report.json differ in {name}; run 'alignrec evaluate {path}' again")
     figures = {name: float(there[name]) for name in (*metrics, *beyond)}
-    return EvaluatedRun(run.path, run.plan, rows["user"].to_numpy().astype(np.int64), values, figures)
+    line = report.get("popularity", {}).get(split, {})
+    popularity = {name: float(line[name]) for name in figures if name in line}
+    return EvaluatedRun(run.path, plan, rows["user"].to_numpy().astype(np.int64), values, figures, popularity)
 
 
 def _remedy(path: str | Path, missing: Sequence[str], metrics: Sequence[str]) -> str:
@@ -87,11 +91,12 @@ def _remedy(path: str | Path, missing: Sequence[str], metrics: Sequence[str]) ->
     return f"run 'alignrec evaluate {path} {' '.join(f'--metric {name}' for name in metrics)}'"
 
 
-def group_runs(runs: Sequence[EvaluatedRun]) -> list[RunGroup]:
+def group_runs(runs: Sequence[EvaluatedRun], labels: Mapping[Path, str] | None = None) -> list[RunGroup]:
     """Group by dataset, model, plug-ins, features and settings, in the order in which the groups first appear.
 
     A label is the model, its features in brackets, its plug-ins; where two groups of one dataset would be called
-    the same, the settings (or hashes of features) in which they differ are added.
+    the same, the settings (or hashes of features) in which they differ are added. `labels`, by the runs' folders, come
+    first.
 
     Raises:
         UsageError: one seed of a group is there twice.
@@ -115,19 +120,17 @@ def group_runs(runs: Sequence[EvaluatedRun]) -> list[RunGroup]:
     found = list(groups.values())
     plans = [next(iter(group.values())).plan for group in found]
     return [
-        RunGroup(_label(plan, plans), dict(sorted(group.items()))) for plan, group in zip(plans, found, strict=True)
+        RunGroup(_given(group, labels or {}) or _label(plan, plans), dict(sorted(group.items())))
+        for plan, group in zip(plans, found, strict=True)
     ]
 
 
 def _key(plan: RunPlan) -> str:
-    return hash_values(
-        {
-            "dataset": plan.dataset["hash"],
-            "model": plan.model,
-            "features": dict(plan.features),
-            "settings": dict(plan.settings),
-        }
-    )
+    return run_key(replace(plan, seed=0))
+
+
+def _given(group: Mapping[int, EvaluatedRun], labels: Mapping[Path, str]) -> str | None:
+    return next((labels[run.path] for run in group.values() if run.path in labels), None)
 
 
 def _label(plan: RunPlan, plans: Sequence[RunPlan]) -> str:

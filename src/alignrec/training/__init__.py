@@ -4,7 +4,7 @@ from alignrec.training.encoder import MaskingSettings, PretrainingSettings, pret
 from alignrec.training.journal import RunFiles
 from alignrec.training.loop import FitResult, Job, LoopSettings, run_loop
 from alignrec.training.objective import Objective, attach_plugins
-from alignrec.training.recommender import TrainingSettings, embed, fit
+from alignrec.training.recommender import Observer, TrainingSettings, embed, fit
 
 __all__ = [
     "FitResult",
@@ -12,6 +12,7 @@ __all__ = [
     "LoopSettings",
     "MaskingSettings",
     "Objective",
+    "Observer",
     "PretrainingSettings",
     "RunFiles",
     "TrainingSettings",

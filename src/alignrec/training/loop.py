@@ -95,6 +95,8 @@ class Job:
     """What a batch is made of, in the plural."""
     note: Callable[[Mapping[str, Any]], str | None] = lambda _line: None  # Any: a line of metrics.jsonl
     """What a terminal keeps of an epoch, from its line in the log; None: nothing."""
+    after_epoch: Callable[[Mapping[str, Any]], None] = lambda _line: None  # Any: a line of metrics.jsonl
+    """Called with an epoch's line in the log once it is written; what it raises ends the run, which can go on later."""
 
 
 def run_loop(
@@ -134,6 +136,7 @@ def run_loop(
                 bar.note(kept)
             done = state.stopping.stop or state.epoch == settings.epochs
             journal.write(state, (began, trained), force=done or request.asked)
+            job.after_epoch(line)
             if request.asked and not done:
                 status = "interrupted"
                 break

@@ -1,19 +1,23 @@
 """Training a recommender: what it adds to the loop are sampled triples, Adam, and validation on embeddings."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from pydantic import Field
 
 from alignrec.data.sampling import EpochSampler
 from alignrec.runtime import numpy_rng, torch_rng
+from alignrec.training.adam import TableAdam
 from alignrec.training.journal import RunFiles
 from alignrec.training.loop import FitResult, Job, LoopSettings, run_loop
 from alignrec.training.objective import Objective
 from alignrec.training.schedule import exponential
 from alignrec.types import Batch, Embeddings, TrainData
 
-__all__ = ["TrainingSettings", "TripleSource", "embed", "fit"]
+__all__ = ["Observer", "TrainingSettings", "TripleSource", "embed", "fit"]
+
+Observer = Callable[[Mapping[str, Any], Objective], None]  # from an epoch's line in metrics.jsonl and what is trained
 
 
 class TrainingSettings(LoopSettings):
@@ -51,7 +55,7 @@ class TripleSource:
             yield Batch(users[rows], positives[rows], negatives[rows])
 
 
-def fit(
+def fit(  # noqa: PLR0913  (what is trained, on what, how, and where it is written)
     objective: Objective,
     data: TrainData,
     settings: TrainingSettings,
@@ -61,6 +65,7 @@ def fit(
     device: torch.device | None = None,
     files: RunFiles | None = None,
     label: str = "training",
+    observers: Sequence[Observer] = (),
 ) -> FitResult:
     """Train `objective` on `data`; afterwards it holds the weights of the epoch that validated best.
 
@@ -73,14 +78,24 @@ def fit(
         device: where to train, the CPU by default.
         files: where to log and checkpoint, and to go on from.
         label: shown beside the progress bar.
+        observers: called after every epoch, when its line is written; they must not change what is trained.
 
     Raises:
         TrainingError: nothing to train on, or a loss that is not finite.
     """
     device = device or torch.device("cpu")
     objective.to(device)
+
+    def after_epoch(line: Mapping[str, Any]) -> None:
+        for observe in observers:
+            observe(line, objective)
+
     trained = [p for p in objective.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    optimizer: torch.optim.Optimizer
+    if settings.gradient_clip is None:
+        optimizer = TableAdam(trained, lr=settings.lr, weight_decay=settings.weight_decay)
+    else:  # clipping reads whole gradients
+        optimizer = torch.optim.Adam(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     job = Job(
         objective,
         TripleSource(data, settings.batch_size, seed, device),
@@ -89,6 +104,7 @@ def fit(
         validate=lambda _epoch: validate(embed(objective)),
         start_epoch=lambda epoch: objective.backbone.start_epoch(torch_rng(seed, "model", epoch)),
         unit="interactions",
+        after_epoch=after_epoch,
     )
     return run_loop(job, settings, seed=seed, files=files, label=label)
 

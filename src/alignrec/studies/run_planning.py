@@ -1,0 +1,71 @@
+"""From what was asked for to a run's plan: names checked, settings resolved, features hashed. Nothing is trained."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from alignrec.data import Dataset
+from alignrec.errors import SettingsError
+from alignrec.losses import PLUGINS, plugin_class
+from alignrec.models import model_class
+from alignrec.studies.run_folder import PLUGIN_PREFIX, RunPlan
+from alignrec.training import TrainingSettings
+
+__all__ = ["Sections", "plan_run"]
+
+Sections = Mapping[str, Mapping[str, Any]]  # Any: values of settings
+
+
+def plan_run(
+    data: Dataset,
+    model: str,
+    features: Sequence[str],
+    plugins: Sequence[str],
+    settings: Sections,
+    seed: int,
+    device: torch.device,
+    threads: int,
+) -> RunPlan:
+    """Resolve what was asked for: every default filled in, features by the hash of their values.
+
+    Raises:
+        SettingsError: unknown model, plug-in or setting, or settings that nothing reads.
+        ArtifactError: the dataset has no such features.
+    """
+    cls = model_class(model)
+    config = cls.Config.create(settings.get("model"), section="model")
+    training = {**cls.training_defaults, **settings.get("training", {})}
+    return RunPlan(
+        model=model.lower(),
+        dataset={"name": data.name, "hash": data.content_hash},
+        features={name: data.features(name).content_hash for name in features},
+        settings={
+            "model": config.model_dump(),
+            "training": TrainingSettings.create(training, section="training").model_dump(),
+            **_plugin_sections(settings, plugins),
+        },
+        seed=seed,
+        device=str(device),
+        threads=threads,
+    )
+
+
+def _plugin_sections(settings: Sections, plugins: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The resolved settings of every plug-in, in the order of their names; refuses sections that nothing reads."""
+    names = sorted(name.lower() for name in plugins)
+    classes = {name: plugin_class(name) for name in names}
+    twice = next((name for name in classes if names.count(name) > 1), None)
+    if twice:
+        raise SettingsError(f"plugin {twice!r} is named {names.count(twice)} times; name it once")
+    sections = {PLUGIN_PREFIX + name: cls for name, cls in classes.items()}
+    allowed = ["model", "training", *sections]
+    for section in sorted(set(settings) - set(allowed)):
+        name = section.removeprefix(PLUGIN_PREFIX)
+        if name in PLUGINS and name != section:
+            raise SettingsError(f"settings are given for plugin {name!r}, which is not attached; add --plugin {name}")
+        raise SettingsError(f"unknown section {section!r} of settings; allowed: {', '.join(allowed)}")
+    return {
+        section: cls.Config.create(settings.get(section), section=section).model_dump()
+        for section, cls in sections.items()
+    }

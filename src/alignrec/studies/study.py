@@ -1,0 +1,162 @@
+"""A study folder: what was asked, which runs answer it, and the tables made from them.
+
+study.json (settings, every cell with its key, run and error) · table.md · table.tex · table.csv · comparison.json ·
+runs/KEY/ (unless the runs are kept elsewhere, for several studies to share).
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alignrec.artifacts import read_json, write_bytes, write_json
+from alignrec.errors import AlignrecError, ArtifactError, UsageError
+from alignrec.evaluation import BEYOND_KINDS, DEFAULT_METRICS, parse_metrics
+from alignrec.studies.compare import Comparison, compare
+from alignrec.studies.run_folder import Run
+from alignrec.studies.study_cells import study_cells
+from alignrec.studies.study_display import StudyDisplay
+from alignrec.studies.study_runner import CellResult, make_features, run_cells
+from alignrec.studies.study_settings import StudySettings
+
+__all__ = ["Study", "StudyEntry", "run_study"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """One cell of a study as its folder remembers it."""
+
+    row: str
+    dataset: str
+    seed: int
+    key: str
+    run: Run | None
+    error: str | None
+    command: str  # that trains this run alone
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study on disk."""
+
+    path: Path
+    settings: StudySettings
+    entries: tuple[StudyEntry, ...]
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Study":
+        """The study in folder `path`.
+
+        Raises:
+            ArtifactError: there is none.
+        """
+        folder = Path(path)
+        if not (folder / "study.json").is_file():
+            raise ArtifactError(
+                f"no study in {folder}; make one with 'alignrec study compare STUDY.yaml --out {folder}'"
+            )
+        stored = read_json(folder / "study.json")
+        if stored.get("format") != _FORMAT:
+            raise ArtifactError(f"{folder} has study format {stored.get('format')!r}, this version reads {_FORMAT}")
+        entries = []
+        for cell in stored["cells"]:
+            run = Run((folder / cell["run"]).resolve()) if cell["run"] is not None else None
+            entries.append(StudyEntry(**{**cell, "run": run}))
+        return cls(folder, StudySettings.create(stored["settings"], section="study.json"), tuple(entries))
+
+    def comparison(self, metrics: Sequence[str] | None = None) -> Comparison:
+        """All finished runs side by side, rows called as the study calls them.
+
+        Raises:
+            ArtifactError: no run is finished, or one was not evaluated by these metrics.
+        """
+        done = [(entry.row, entry.run) for entry in self.entries if entry.run is not None]
+        if not done:
+            raise ArtifactError(f"no run of the study in {self.path} is finished; see the errors in its study.json")
+        return compare(
+            [run.path for _, run in done],
+            metrics=metrics or self.settings.metrics,
+            baseline=self.settings.baseline,
+            labels={run.path: row for row, run in done},
+            popularity=True,
+        )
+
+    def failures(self) -> list[str]:
+        """One line for every cell without a run."""
+        return [
+            f"{entry.row} on {entry.dataset}, seed {entry.seed}: {entry.error}"
+            for entry in self.entries
+            if entry.run is None
+        ]
+
+
+def run_study(
+    settings: StudySettings,
+    out: str | Path,
+    *,
+    jobs: int = 1,
+    runs: str | Path | None = None,
+    device: str = "cpu",
+    display: StudyDisplay | None = None,
+) -> Study:
+    """Run what is missing, write the tables into `out`, and return the study.
+
+    Args:
+        settings: see `StudySettings`.
+        out: folder of the study; the same study goes on in it, and one with other rows or seeds takes its place (runs
+            stay: they are known by what they are).
+        jobs: runs at a time, each a process with one thread.
+        runs: folder that holds the runs, to share them among studies; `out`/runs by default.
+        device: where to train.
+        display: what shows progress.
+
+    Raises:
+        StudyStoppedError: Ctrl-C; the same call goes on.
+        SettingsError, DataError, ArtifactError: the study cannot be run as it is written.
+    """
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder} is a file; choose another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "study.json").is_file():
+        raise ArtifactError(f"{folder} exists and is not the folder of a study; choose another --out")
+    if jobs < 1:
+        raise UsageError(f"jobs is {jobs}; give 1 or more")
+    accuracy = [name for name in settings.metrics if name.partition("@")[0] not in BEYOND_KINDS]
+    parse_metrics(accuracy)
+    make_features(settings)
+    cells = study_cells(settings, device=device)
+    where = Path(runs) if runs is not None else folder / "runs"
+    _write(folder, settings, [CellResult(cell, None, "not run yet") for cell in cells])
+    metrics = tuple(dict.fromkeys([*DEFAULT_METRICS, *accuracy]))
+    results = run_cells(cells, where, metrics=metrics, jobs=jobs, display=display or StudyDisplay(jobs=jobs))
+    _write(folder, settings, results)
+    study = Study.open(folder)
+    if all(entry.run is None for entry in study.entries):
+        raise AlignrecError(f"every run of the study failed; the first: {study.failures()[0]}")
+    comparison = study.comparison()
+    write_bytes(folder / "table.md", comparison.to_markdown().encode())
+    write_bytes(folder / "table.tex", comparison.to_latex().encode())
+    write_bytes(folder / "table.csv", comparison.to_csv().encode())
+    write_json(folder / "comparison.json", comparison.as_dict())
+    return study
+
+
+def _write(folder: Path, settings: StudySettings, results: Sequence[CellResult]) -> None:
+    cells = []
+    for result in results:
+        cell, run = result.cell, result.run
+        where = None if run is None else os.path.relpath(run.path, folder)
+        cells.append(
+            {
+                "row": cell.label,
+                "dataset": cell.dataset,
+                "seed": cell.plan.seed,
+                "key": cell.key,
+                "run": where,
+                "error": result.error,
+                "command": cell.command(f"runs/{cell.key}"),
+            }
+        )
+    write_json(folder / "study.json", {"format": _FORMAT, "settings": settings.model_dump(), "cells": cells})

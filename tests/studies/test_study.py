@@ -1,0 +1,57 @@
+import json
+
+import pytest
+from datasets import small_dataset
+
+from alignrec.errors import AlignrecError
+from alignrec.studies.study import Study, run_study
+from alignrec.studies.study_settings import StudySettings
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Read only."""
+    root = tmp_path_factory.mktemp("study")
+    data = small_dataset(root / "small").path
+    rows = [
+        {"label": "mine", "model": "bpr", "settings": {"training.epochs": 2}},
+        {"label": "broken", "model": "bpr", "settings": {"training.lr": 1e30, "model.reg_weight": 1e30}},
+    ]
+    asked = StudySettings(
+        name="n", datasets={"d": str(data)}, rows=rows, seeds=[0], metrics=["recall@5", "coverage@20"]
+    )
+    return run_study(asked, root / "out", jobs=2)
+
+
+def test_the_folder_remembers_settings_runs_and_failures(study):
+    again = Study.open(study.path)
+    assert again.settings == study.settings
+    assert [(e.row, e.seed, e.run is not None) for e in again.entries] == [("mine", 0, True), ("broken", 0, False)]
+    assert again.failures()[0].startswith("broken on d, seed 0: ")
+
+
+def test_the_tables_name_rows_as_the_study_does_and_show_popularity(study):
+    grid = study.comparison().grids()[0]
+    assert [label for label, _, _ in grid.rows] == ["popularity", "mine"]
+    report = study.entries[0].run.report()
+    assert grid.rows[0][2][0].mean == report["popularity"]["test"]["recall@5"]
+    assert grid.rows[1][2][1].mean == report["test"]["coverage@20"]
+    assert "| mine | 1 |" in (study.path / "table.md").read_text()
+    assert "mine & 1 &" in (study.path / "table.tex").read_text()
+    assert json.loads((study.path / "comparison.json").read_text())["tables"][0]["popularity"]["recall@5"] > 0
+
+
+def test_a_study_shares_its_runs_with_another(study, tmp_path, monkeypatch):
+    monkeypatch.setattr("alignrec.studies.study_runner._start", lambda *_: pytest.fail("a run was made again"))
+    asked = study.settings.model_copy(update={"rows": study.settings.rows[:1], "name": "other"})
+    other = run_study(asked, tmp_path / "other", runs=study.path / "runs")
+    assert other.entries[0].run.path.samefile(study.entries[0].run.path)
+
+
+def test_a_folder_that_is_no_study_is_left_alone(study, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(AlignrecError, match="is not the folder of a study"):
+        run_study(study.settings, tmp_path)
+    with pytest.raises(AlignrecError, match="no study in"):
+        Study.open(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]

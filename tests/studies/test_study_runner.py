@@ -1,0 +1,88 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from datasets import small_dataset
+
+from alignrec.errors import AlignrecError
+from alignrec.studies import study_runner
+from alignrec.studies.study_cells import study_cells
+from alignrec.studies.study_runner import make_features, run_cells
+from alignrec.studies.study_settings import StudySettings
+
+METRICS = ("recall@5",)
+
+
+def settings(data, rows, **more):
+    return StudySettings(name="n", datasets={"small": str(data)}, rows=rows, **more)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two seeds of bpr, and a row that cannot be trained, two at a time. Read only."""
+    root = tmp_path_factory.mktemp("study")
+    data = small_dataset(root / "small").path
+    rows = [
+        {"model": "bpr", "settings": {"training.epochs": 2}},
+        {"label": "diverges", "model": "bpr", "settings": {"training.lr": 1e30, "model.reg_weight": 1e30}},
+    ]
+    cells = study_cells(settings(data, rows, seeds=[0, 1]))[:3]
+    return cells, root / "runs", run_cells(cells, root / "runs", metrics=METRICS, jobs=2)
+
+
+def test_a_cell_that_fails_says_why_and_the_others_finish(made):
+    _, _, results = made
+    assert [result.run is not None for result in results] == [True, True, False]
+    assert "is not finite" in results[2].error
+
+
+def test_what_is_there_is_reused_and_only_what_is_missing_is_run(made, monkeypatch):
+    cells, folder, _ = made
+    monkeypatch.setattr(study_runner, "_start", lambda cell, *_: pytest.fail(f"{cell.label} was run again"))
+    assert all(result.reused for result in run_cells(cells[:2], folder, metrics=METRICS))
+
+
+def test_a_run_says_the_command_that_makes_it_alone(made):
+    cells, _, results = made
+    command = json.loads((results[0].run.path / "run.json").read_text())["command"]
+    assert command == cells[0].command(results[0].run.path)
+
+
+def test_a_killed_study_goes_on_to_the_same_bytes(tmp_path):
+    data = small_dataset(tmp_path / "small").path
+    row = {
+        "model": "bpr",
+        "settings": {"training.epochs": 400, "training.checkpoint_seconds": 0, "training.patience": 400},
+    }
+    cell = study_cells(settings(data, [row]))[0]
+    asked = {"request": cell.request(), "out": str(tmp_path / "runs" / cell.key), "metrics": METRICS}
+    script = (
+        "import json, sys; from pathlib import Path; from alignrec.studies.study_settings import StudySettings\n"
+        "from alignrec.studies.study_cells import study_cells; from alignrec.studies.study_runner import run_cells\n"
+        f"study = StudySettings.create(json.loads({json.dumps(settings(data, [row]).model_dump_json())}))\n"
+        f"run_cells(study_cells(study), Path({str(tmp_path / 'runs')!r}), metrics={METRICS!r})\n"
+    )
+    study = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    lines = tmp_path / "runs" / cell.key / "metrics.jsonl"
+    deadline = time.monotonic() + 100
+    while not (lines.is_file() and lines.read_bytes().count(b"\n") >= 3):
+        assert study.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    study.send_signal(signal.SIGKILL)
+    study.wait()
+    result = run_cells([cell], tmp_path / "runs", metrics=METRICS)[0]
+    assert asked["out"] == str(result.run.path)
+    assert [json.loads(line)["epoch"] for line in lines.read_text().splitlines()] == list(range(1, 401))
+
+
+def test_features_that_cannot_be_made_stop_the_study_with_the_encoder_s_line(tmp_path):
+    data = small_dataset(tmp_path / "small").path
+    study = settings(data, [{"model": "vbpr", "features": ["new"]}], features={"new": "nowhere"})
+    with pytest.raises(AlignrecError, match="nowhere"):
+        make_features(study)
+    make_features(settings(data, [{"model": "vbpr", "features": ["content"]}], features={"content": "nowhere"}))

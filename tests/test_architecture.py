@@ -34,6 +34,7 @@ OPTIONAL = {
     "matplotlib",
     "tensorboard",
     "mlflow",
+    "wandb",
     "huggingface_hub",
     "faiss",
     "ray",

@@ -1,18 +1,24 @@
-"""The guide has a card for every model and a section for every plug-in, and their settings are those of the code."""
+"""The guide tells the truth: its cards name the settings of the code, its commands exist, its links lead somewhere."""
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
+from alignrec.cli.app import app
 from alignrec.losses.registry import PLUGINS
 from alignrec.models.registry import MODELS
 from alignrec.settings import Settings, parse_assignments
 from alignrec.training.recommender import TrainingSettings
 
-GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide"
+ROOT = Path(__file__).resolve().parent.parent
+GUIDE = ROOT / "docs" / "guide"
+PAGES = [ROOT / "README.md", ROOT / "docs" / "index.md", *sorted(GUIDE.rglob("*.md"))]
 SETTING = re.compile(r"^\| `([\w.]+)` \| `([^`]*)` \| \S.* \|$", re.MULTILINE)
 ASSIGNMENT = re.compile(r"--set (?:'([^']+)'|(\S+))")
 LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([\w-]+))?\)")
@@ -81,13 +87,79 @@ def test_no_card_is_left_of_a_model_that_is_gone() -> None:
     assert set(sections(GUIDE / "plugins.md")) == set(PLUGINS)
 
 
-def test_every_link_of_the_cards_leads_somewhere() -> None:
-    for page in [GUIDE / "models.md", GUIDE / "plugins.md", *(GUIDE / "models").glob("*.md")]:
+def test_every_link_leads_somewhere() -> None:
+    for page in PAGES:
         for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
             file = page.parent / target if target else page
             assert file.is_file(), f"{page.name} links to {target}"
             headings = {heading.lower().replace(" ", "-") for heading in sections(file)} if anchor else set()
             assert not anchor or anchor in headings, f"{page.name} links to {target}#{anchor}"
+
+
+# The commands of all pages
+
+
+def commands_in(page: Path) -> Iterator[list[str]]:
+    """The words after `alignrec` of every command in a block of code, without its comment and what it is piped to."""
+    fenced = False
+    for line in re.sub(r"\\\n\s*", " ", page.read_text(encoding="utf-8")).splitlines():
+        if line.startswith("```"):
+            fenced = not fenced
+        elif fenced and (found := re.match(r"(?:\S+=\S+ |timeout [^a]*)?alignrec (.*)", line)):
+            yield shlex.split(re.split(r" [|>&]", found[1])[0], comments=True)
+
+
+def parsed(words: list[str]) -> tuple[str, dict[str, Any]]:  # Any: values of options
+    """The command and its options as the command line reads them; nothing is run."""
+    command, name = typer.main.get_command(app), "alignrec"
+    context = None
+    while True:
+        context = command.make_context(name, words, parent=context)
+        if not isinstance(command, TyperGroup):
+            return context.command_path.removeprefix("alignrec "), context.params
+        found, inner, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert inner is not None
+        assert found is not None
+        name, command = found, inner
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder in which no dataset is yet, as some options look."""
+    monkeypatch.chdir(tmp_path)
+
+
+COMMANDS = [pytest.param(words, id=f"{page.name}: {' '.join(words)}") for page in PAGES for words in commands_in(page)]
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_exists_with_its_options_models_and_settings(words: list[str]) -> None:
+    command, options = parsed(words)
+    if command == "train" and not options["from_run"]:
+        require_settings(options)
+
+
+def require_settings(options: Mapping[str, Any]) -> None:  # Any: values of options
+    plugins = {f"plugin.{name}": PLUGINS[name].Config for name in options["plugin"] or ()}
+    configs = {"model": MODELS[options["model"]].Config, "training": TrainingSettings, **plugins}
+    for section, values in parse_assignments(options["assignments"] or ()).items():
+        configs[section].create(values, section=section)
+
+
+def test_commands_are_found_across_lines_and_without_comments(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "alignrec no\n```\nalignrec train a \\\n    --out 'b c'   # d\n```\n```python\nx\n```\nalignrec no\n"
+    )
+    assert list(commands_in(page)) == [["train", "a", "--out", "b c"]]
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("words", ["train a --model bpr --out b --rate 1", "trian a", "train a --model bpr"])
+def test_what_the_command_line_does_not_know_is_noticed(words: str) -> None:
+    with pytest.raises(Exception, match=r"No such option|No such command|Missing parameter"):
+        parsed(words.split())
 
 
 def read(name: str) -> str:

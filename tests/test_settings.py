@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError, model_validator
 
 from alignrec.errors import SettingsError
-from alignrec.settings import Settings, parse_assignments
+from alignrec.settings import Settings, add_configurable, parse_assignments
 
 
 class Schedule(Settings):
@@ -135,3 +135,39 @@ def test_what_yaml_writes_comes_back(value):
         else:
             assume(False)  # the text of a number means the number
     assert parse_assignments([f"s.key={text}"]) == {"s": {"key": value}}
+
+
+# Classes with settings, by name
+
+
+class Loss:
+    Config = Training
+
+
+def test_a_class_whose_code_is_run_again_replaces_its_former_self() -> None:
+    table: dict[str, type[Loss]] = {}
+    add_configurable(table, "loss", "Mine", Loss, Loss)
+    again = type("Loss", (Loss,), {"__module__": Loss.__module__})  # a notebook's cell, run twice
+    add_configurable(table, "loss", "mine", again, Loss)
+    assert table == {"mine": again}
+
+
+@pytest.mark.parametrize(
+    ("name", "cls", "message"),
+    [
+        ("mine", type("Other", (Loss,), {}), "loss 'mine' exists: test_settings.Loss; choose another name"),
+        ("my loss", Loss, "loss name 'my loss' is not usable; use letters, digits, '_' and '-'"),
+        ("new", dict, "loss 'new' cannot be <class 'dict'>; give a subclass of test_settings.Loss"),
+        (
+            "new",
+            type("Bare", (Loss,), {"Config": None}),
+            "loss 'new' has no settings; write Config = CLASS, a subclass ",
+        ),
+    ],
+)
+def test_a_class_that_cannot_be_added_is_refused_in_one_line(name: str, cls: type[Loss], message: str) -> None:
+    table = {"mine": Loss}
+    with pytest.raises(SettingsError) as refused:
+        add_configurable(table, "loss", name, cls, Loss)
+    assert str(refused.value).replace(__name__, "test_settings").startswith(message)
+    assert table == {"mine": Loss}

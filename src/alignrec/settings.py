@@ -1,15 +1,19 @@
 """Typed, frozen settings: documented beside what they set, an unknown key is an error that names the nearest."""
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any, Self
+import re
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alignrec.errors import SettingsError
 
-__all__ = ["Settings", "parse_assignments"]
+__all__ = ["Settings", "add_configurable", "parse_assignments", "split_name"]
+
+T = TypeVar("T")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")  # no dot: names stand in settings, as in plugin.NAME.KEY
 
 
 class Settings(BaseModel):
@@ -33,7 +37,9 @@ class Settings(BaseModel):
 
 
 def _explain(cls: type[Settings], error: ValidationError, section: str) -> str:
-    first = error.errors()[0]
+    errors = error.errors()
+    # a name that is misspelt is also one that is missing: the first says more
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     path = [str(part) for part in first["loc"]]
     name = ".".join([section, *path] if section else path)
     if first["type"] == "extra_forbidden":
@@ -51,7 +57,10 @@ def _explain(cls: type[Settings], error: ValidationError, section: str) -> str:
 def _innermost(cls: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
     """The class of the nested settings at `path`, or the deepest one on the way."""
     for part in path:
+        if part.isdigit():  # a place in a list, whose items' class is known already
+            continue
         inner = cls.model_fields[part].annotation if part in cls.model_fields else None
+        inner = next(iter(get_args(inner)), inner)  # of a list[...]
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             break
         cls = inner
@@ -79,6 +88,18 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]: 
     return sections
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Section and key of a setting's full name: `plugin.fettle.alpha` is `alpha` of `plugin.fettle`.
+
+    Raises:
+        SettingsError: there is no section.
+    """
+    section, _, key = name.strip().rpartition(".")
+    if not section or not key:
+        raise SettingsError(f"setting {name!r} has no section; write SECTION.KEY, as in training.lr")
+    return section, key
+
+
 def _scalar(text: str) -> Any:
     try:
         value = yaml.safe_load(text)
@@ -90,3 +111,27 @@ def _scalar(text: str) -> Any:
         except ValueError:
             return value
     return value
+
+
+def add_configurable(
+    table: MutableMapping[str, type[T]], kind: str, name: str, cls: type[T], base: type[object]
+) -> None:
+    """Add a class with settings (`Config`) to `table`, for instance of models, under `name` in lower case.
+
+    A class of the same module and name replaces the one that is there: its code was run again.
+
+    Raises:
+        SettingsError: the name is taken or not usable, or `cls` is not a subclass of `base` with a `Config`.
+    """
+    key = name.lower()
+    if not _NAME.fullmatch(key):
+        raise SettingsError(f"{kind} name {name!r} is not usable; use letters, digits, '_' and '-'")
+    config = getattr(cls, "Config", None)
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise SettingsError(f"{kind} {name!r} cannot be {cls!r}; give a subclass of {base.__module__}.{base.__name__}")
+    if not (isinstance(config, type) and issubclass(config, Settings)):
+        raise SettingsError(f"{kind} {name!r} has no settings; write Config = CLASS, a subclass of alignrec's Settings")
+    there = table.get(key, cls)
+    if (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise SettingsError(f"{kind} {name!r} exists: {there.__module__}.{there.__qualname__}; choose another name")
+    table[key] = cls

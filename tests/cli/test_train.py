@@ -60,6 +60,10 @@ def test_the_help_names_every_model_and_plugin(command_line):
         (["--model", "bpr", "--plugin", "fetle"], 2, "unknown plugin 'fetle'; did you mean 'fettle'?"),
         (["--model", "bpr", "--plugin", "fettle"], 2, "plugin 'fettle' needs item features"),
         (["--model", "bpr", "--set", "plugin.uia.weight=1"], 2, "not attached; add --plugin uia"),
+        ([], 2, "--model NAME is missing; give DATASET and --model NAME, or --from RUN"),
+        (["--model", "bpr", "--dataset-folder", "elsewhere"], 2, "--dataset-folder goes with --from RUN"),
+        (["--model", "bpr", "--track", "neptune"], 2, "unknown tracker 'neptune'; allowed: tensorboard, mlflow, wandb"),
+        (["--model", "bpr", "--track-to", "logs"], 2, "cannot tell which tracker --track-to 'logs' is for"),
     ],
 )
 def test_wrong_use_is_one_line_and_leaves_no_folder(command_line, dataset, tmp_path, words, code, message):
@@ -67,3 +71,52 @@ def test_wrong_use_is_one_line_and_leaves_no_folder(command_line, dataset, tmp_p
     assert (done.code, done.err.count("\n")) == (code, 1)
     assert message in done.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_trained_once_more_from_its_folder(command_line, dataset, tmp_path):
+    first, again = tmp_path / "first", tmp_path / "again"
+    words = ("--model", "lightgcn", "--features", "content", "--plugin", "cca", "--seed", "3")
+    command_line("train", dataset, "--out", first, *words, *SMALL)
+    done = command_line("train", "--from", first, "--out", again)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("lightgcn + cca: best epoch")
+    for name in ("model.safetensors", "representations.safetensors", "metrics.jsonl", "report.json"):
+        assert (again / name).read_bytes() == (first / name).read_bytes()
+    assert command_line("train", "--from", first, "--out", again).code == 1
+    assert command_line("train", "--from", first, "--out", again, "--resume").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["DATASET"], "DATASET"),
+        (["--model", "bpr"], "--model"),
+        (["--features", "content", "--seed", "0"], "--features, --seed"),
+        (["--plugin", "uia", "--set", "training.lr=1"], "--plugin, --set"),
+    ],
+)
+def test_what_decides_the_results_is_not_given_beside_from(command_line, dataset, tmp_path, words, named):
+    first = tmp_path / "first"
+    command_line("train", dataset, "--model", "bpr", "--out", first, *SMALL)
+    done = command_line("train", *words, "--from", first, "--out", tmp_path / "again")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"--from takes {named} from the run" in done.err
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_moved_dataset_is_given_by_its_folder(command_line, dataset, tmp_path):
+    first = tmp_path / "first"
+    command_line("train", dataset, "--model", "bpr", "--out", first, *SMALL)
+    dataset.rename(tmp_path / "moved")
+    done = command_line("train", "--from", first, "--out", tmp_path / "again")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "give it by --dataset-folder" in done.err
+    words = ("--dataset-folder", tmp_path / "moved", "--threads", "1", "--device", "cpu")
+    assert command_line("train", "--from", first, "--out", tmp_path / "again", *words).code == 0
+
+
+def test_a_run_is_followed_by_a_tracker_where_one_says(command_line, dataset, tmp_path):
+    words = ("--track", "tensorboard", "--track-to", tmp_path / "logs")
+    done = command_line("train", dataset, "--model", "bpr", "--out", tmp_path / "run", *SMALL, *words)
+    assert (done.code, done.err) == (0, "")
+    assert [file.name[:20] for file in (tmp_path / "logs" / "run").iterdir()] == ["events.out.tfevents."]

@@ -7,8 +7,13 @@ from alignrec.studies.extraction import Extraction, extract_features, run_extrac
 from alignrec.studies.pretraining import pretrain_encoder
 from alignrec.studies.pretraining_log import pretraining_table
 from alignrec.studies.pretraining_plan import RECIPES, CatalogueSettings, StartSettings
+from alignrec.studies.retraining import retrain
 from alignrec.studies.run_folder import Run, RunPlan
+from alignrec.studies.tracking import tracker_places
+from alignrec.studies.tracking_sink import TrackingError
 from alignrec.studies.training import TrainingStoppedError, train
+from alignrec.studies.tune import tune
+from alignrec.studies.tune_result import TuneResult
 
 __all__ = [
     "RECIPES",
@@ -19,13 +24,18 @@ __all__ = [
     "RunPlan",
     "RunReports",
     "StartSettings",
+    "TrackingError",
     "TrainingStoppedError",
+    "TuneResult",
     "beginning_lines",
     "compare",
     "evaluate",
     "extract_features",
     "pretrain_encoder",
     "pretraining_table",
+    "retrain",
     "run_extraction",
+    "tracker_places",
     "train",
+    "tune",
 ]

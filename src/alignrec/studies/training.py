@@ -10,18 +10,18 @@ import torch
 
 from alignrec.artifacts import write_arrays, write_json
 from alignrec.data import Dataset
-from alignrec.errors import AlignrecError, ArtifactError, DataError, SettingsError
+from alignrec.errors import AlignrecError, ArtifactError, DataError
 from alignrec.evaluation import evaluate_embeddings
-from alignrec.losses import PLUGINS, plugin_class
-from alignrec.models import Backbone, create_model, model_class
+from alignrec.models import Backbone, create_model
 from alignrec.runtime import keep_large_buffers, resolve_device, set_threads, torch_rng
-from alignrec.studies.run_folder import PLUGIN_PREFIX, Run, RunPlan
-from alignrec.training import FitResult, RunFiles, TrainingSettings, attach_plugins, fit
+from alignrec.studies.run_folder import Run, RunPlan
+from alignrec.studies.run_identity import with_present_settings
+from alignrec.studies.run_planning import Sections, plan_run
+from alignrec.studies.tracking import Tracker
+from alignrec.training import FitResult, Observer, RunFiles, TrainingSettings, attach_plugins, fit
 from alignrec.types import Embeddings
 
-__all__ = ["TrainingStoppedError", "train", "validation"]
-
-Sections = Mapping[str, Mapping[str, Any]]  # Any: values of settings
+__all__ = ["TrainingStoppedError", "train", "train_plan", "validation"]
 
 
 class TrainingStoppedError(AlignrecError):
@@ -40,6 +40,9 @@ def train(  # noqa: PLR0913  (one argument per option of the command)
     device: str = "auto",
     threads: int = 1,
     resume: bool = False,
+    observers: Sequence[Observer] = (),
+    command: str | None = None,
+    track: Mapping[str, str | None] | None = None,
 ) -> Run:
     """Train `model` and write the run folder `out`; validation selects the epoch, the test split stays closed.
 
@@ -54,39 +57,75 @@ def train(  # noqa: PLR0913  (one argument per option of the command)
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         threads: CPU threads; one makes the run repeatable to the byte.
         resume: go on with the run that is in `out`, or return it if it is finished.
+        observers: called after every epoch with its line of metrics.jsonl and the objective; what one raises ends the
+            run, and `resume` goes on with it.
+        command: what `run.json` says made the run; by default the command line of this process.
+        track: trackers that follow the run, `tensorboard`, `mlflow` or `wandb`, each with its folder or URI, or None
+            for the usual place; they change nothing of the results.
 
     Raises:
         SettingsError: unknown model, plug-in or setting, or features that one of them needs are missing.
         ArtifactError: `out` holds another run.
+        MissingExtraError: a tracker is not installed.
+        TrackingError: a tracker cannot be begun with.
         TrainingStoppedError: Ctrl-C was pressed; the state is saved.
         TrainingError: nothing to train on, or a loss that is not finite.
     """
     data = dataset if isinstance(dataset, Dataset) else Dataset.load(dataset)
+    where = resolve_device(device)
+    plan = plan_run(data, model, features, plugins, settings or {}, seed, where, threads)
+    return train_plan(plan, data, out=out, resume=resume, observers=observers, command=command, track=track)
+
+
+def train_plan(
+    plan: RunPlan,
+    data: Dataset,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    observers: Sequence[Observer] = (),
+    command: str | None = None,
+    track: Mapping[str, str | None] | None = None,
+) -> Run:
+    """Carry out `plan` on the dataset that it was made for; the rest is as in `train`.
+
+    Raises:
+        DataError: the dataset is only in memory, or has no validation split.
+    """
     if data.path is None:
         raise DataError(f"dataset {data.name!r} is only in memory; save it first")
     run = Run(Path(out))
-    where = resolve_device(device)
-    plan = _plan(data, model, features, plugins, settings or {}, seed, where, threads)
+    tracker = Tracker(run.path, track or {})
     if _already_there(run, plan, resume):
-        return run
-    set_threads(threads)
+        with tracker.following():  # what a tracker lacks of a finished run is told now
+            return run
+    set_threads(plan.threads)
     keep_large_buffers()
-    view = data.train_view(list(features))
+    view = data.train_view(list(plan.features))
     training = TrainingSettings.create(plan.settings["training"], section="training")
-    backbone = create_model(model, view, torch_rng(seed, "init"), plan.settings["model"])
-    objective = attach_plugins(backbone, view, plan.plugins, seed)
+    backbone = create_model(plan.model, view, torch_rng(plan.seed, "init"), plan.settings["model"])
+    objective = attach_plugins(backbone, view, plan.plugins, plan.seed)
     validate = validation(data, training.metric)
     if not run.started:
-        run.start(plan, data.path, " ".join(["alignrec", *sys.argv[1:]]))
-    result = fit(
-        objective, view, training, validate, seed=seed, device=where, files=RunFiles(run.path), label=plan.model
-    )
-    if result.status == "interrupted":
-        raise TrainingStoppedError(
-            f"stopped after epoch {result.epochs} (best so far: epoch {result.best_epoch}); "
-            "the same command with --resume goes on from there"
+        run.start(plan, data.path, command or " ".join(["alignrec", *sys.argv[1:]]))
+    with tracker.following(stopped=(TrainingStoppedError,)):
+        result = fit(
+            objective,
+            view,
+            training,
+            validate,
+            seed=plan.seed,
+            device=torch.device(plan.device),
+            files=RunFiles(run.path),
+            label=plan.model,
+            observers=(tracker.observe, *observers),
         )
-    _finish(run, backbone, result, validate)
+        if result.status == "interrupted":
+            raise TrainingStoppedError(
+                f"stopped after epoch {result.epochs} (best so far: epoch {result.best_epoch}); "
+                "the same command with --resume goes on from there"
+            )
+        _finish(run, backbone, result, validate)
     return run
 
 
@@ -110,54 +149,6 @@ def validation(dataset: Dataset, metric: str) -> Callable[[Embeddings], dict[str
     return validate
 
 
-def _plan(
-    data: Dataset,
-    model: str,
-    features: Sequence[str],
-    plugins: Sequence[str],
-    settings: Sections,
-    seed: int,
-    device: torch.device,
-    threads: int,
-) -> RunPlan:
-    cls = model_class(model)
-    config = cls.Config.create(settings.get("model"), section="model")
-    training = {**cls.training_defaults, **settings.get("training", {})}
-    return RunPlan(
-        model=model.lower(),
-        dataset={"name": data.name, "hash": data.content_hash},
-        features={name: data.features(name).content_hash for name in features},
-        settings={
-            "model": config.model_dump(),
-            "training": TrainingSettings.create(training, section="training").model_dump(),
-            **_plugin_sections(settings, plugins),
-        },
-        seed=seed,
-        device=str(device),
-        threads=threads,
-    )
-
-
-def _plugin_sections(settings: Sections, plugins: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The resolved settings of every plug-in, in the order of their names; refuses sections that nothing reads."""
-    names = sorted(name.lower() for name in plugins)
-    classes = {name: plugin_class(name) for name in names}
-    twice = next((name for name in classes if names.count(name) > 1), None)
-    if twice:
-        raise SettingsError(f"plugin {twice!r} is named {names.count(twice)} times; name it once")
-    sections = {PLUGIN_PREFIX + name: cls for name, cls in classes.items()}
-    allowed = ["model", "training", *sections]
-    for section in sorted(set(settings) - set(allowed)):
-        name = section.removeprefix(PLUGIN_PREFIX)
-        if name in PLUGINS and name != section:
-            raise SettingsError(f"settings are given for plugin {name!r}, which is not attached; add --plugin {name}")
-        raise SettingsError(f"unknown section {section!r} of settings; allowed: {', '.join(allowed)}")
-    return {
-        section: cls.Config.create(settings.get(section), section=section).model_dump()
-        for section, cls in sections.items()
-    }
-
-
 def _already_there(run: Run, plan: RunPlan, resume: bool) -> bool:
     """Whether the finished run is there; refuses a folder with anything else than this plan's run."""
     if not run.started:
@@ -167,7 +158,7 @@ def _already_there(run: Run, plan: RunPlan, resume: bool) -> bool:
     if not resume:
         state = "a finished run" if run.finished else "an unfinished run"
         raise ArtifactError(f"{run.path} holds {state}; add --resume to go on with it, or choose another --out")
-    difference = plan.difference(run.plan)
+    difference = plan.difference(with_present_settings(run.plan))  # an older version may have begun it
     if difference:
         raise ArtifactError(f"{run.path} holds another run: {difference}; choose another --out")
     if run.finished:  # a kill may have come between the last file and this

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from alignrec.data.sampling import EpochSampler
 from alignrec.runtime import numpy_rng, torch_rng
-from alignrec.training.adam import TableAdam
 from alignrec.training.journal import RunFiles
 from alignrec.training.loop import FitResult, Job, LoopSettings, run_loop
 from alignrec.training.objective import Objective
@@ -91,11 +90,7 @@ def fit(  # noqa: PLR0913  (what is trained, on what, how, and where it is writt
             observe(line, objective)
 
     trained = [p for p in objective.parameters() if p.requires_grad]
-    optimizer: torch.optim.Optimizer
-    if settings.gradient_clip is None:
-        optimizer = TableAdam(trained, lr=settings.lr, weight_decay=settings.weight_decay)
-    else:  # clipping reads whole gradients
-        optimizer = torch.optim.Adam(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    optimizer = torch.optim.Adam(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     job = Job(
         objective,
         TripleSource(data, settings.batch_size, seed, device),

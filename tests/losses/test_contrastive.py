@@ -91,6 +91,27 @@ def test_against_a_whole_table_every_row_competes_once(dtype, tolerance, reducti
     torch.testing.assert_close(ours, expected, rtol=tolerance, atol=20 * tolerance if reduction == "sum" else tolerance)
 
 
+@pytest.mark.parametrize("long_table", [False, True])
+@pytest.mark.parametrize("temperature", [0.2, 0.02])  # 0.02: exponents beyond what is safe without a shift
+def test_candidates_that_are_few_vectors_in_proportions_need_no_table(temperature, long_table, monkeypatch):
+    if long_table:
+        monkeypatch.setattr(contrastive, "_LONG_TABLE", 8)
+        monkeypatch.setattr(contrastive, "_NARROW_TILE", 400)
+    anchors, shares, vectors = (torch.randn(*shape, dtype=torch.float64) for shape in ((30, 6), (40, 2), (2, 6)))
+    ids, positives = batch_ids(50, 30), batch_ids(50, 40, 1)
+
+    def written_out(x: Tensor, h: Tensor, y: Tensor) -> Tensor:
+        return info_nce_against(x, ids, h @ y, positives, temperature, "sum")
+
+    def by_shares(x: Tensor, h: Tensor, y: Tensor) -> Tensor:
+        units = h / (h @ y).norm(dim=1, keepdim=True)
+        return info_nce_against(normalize(x) @ y.t(), ids, units, positives, temperature, "sum", are_units=True)
+
+    expected = value_and_gradients(written_out, anchors, shares, vectors)
+    for found, value in zip(value_and_gradients(by_shares, anchors, shares, vectors), expected, strict=True):
+        torch.testing.assert_close(found, value, rtol=1e-9, atol=1e-9)
+
+
 def test_a_constant_table_gives_the_anchors_the_same_gradient():
     anchors, table, ids = torch.randn(10, 4), torch.randn(30, 4), torch.arange(10)
     both = value_and_gradients(lambda a, b: info_nce_against(a, ids, b, ids, 0.2), anchors, table)

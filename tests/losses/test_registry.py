@@ -1,9 +1,28 @@
+from unittest.mock import patch
+
 import pytest
 import torch
 
 from alignrec.errors import SettingsError
-from alignrec.losses import PLUGINS, PluginInputs, create_plugin, plugin_class
+from alignrec.losses import PLUGINS, PluginInputs, create_plugin, plugin_class, register_plugin, registry
 from alignrec.losses.fettle import Fettle
+from alignrec.losses.user_item_alignment import UserItemAlignment
+
+
+class Own(UserItemAlignment):
+    """A plug-in from outside the package."""
+
+
+def test_a_registered_plugin_is_made_by_its_name() -> None:
+    with patch.dict(registry._PLUGINS):
+        register_plugin("Own", Own)
+        assert type(create_plugin("own", PluginInputs(4), torch.Generator(), {"weight": 1})) is Own
+        assert "own" in PLUGINS
+
+
+def test_a_name_with_a_dot_is_refused_because_settings_could_not_name_it() -> None:
+    with pytest.raises(SettingsError, match=r"plugin name 'own\.one' is not usable; use letters, digits, '_' and '-'"):
+        register_plugin("own.one", Own)
 
 
 def test_names_are_found_whatever_their_case() -> None:

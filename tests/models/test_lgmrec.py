@@ -135,3 +135,31 @@ def test_any_number_of_modalities_by_the_formula(sizes) -> None:
 
 def test_features_are_neither_trained_nor_saved() -> None:
     assert not any("table" in name for name in make().state_dict())
+
+
+def test_nearly_opposite_hyperedges_leave_a_length_its_digits() -> None:
+    shares = torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.0, 0.0]])
+    edges = torch.tensor([[1.0, 2.0], [-1.0, -2.0001]])
+    exact = (shares.double() @ edges.double()).norm(dim=1, keepdim=True).float()
+    torch.testing.assert_close(module._lengths(shares, edges)[:2], exact[:2], rtol=1e-5, atol=0)
+    assert module._lengths(shares, edges)[2] > 0  # to divide by: all memberships dropped
+
+
+def test_a_node_without_memberships_has_finite_gradients() -> None:
+    shares = torch.tensor([[0.5, 0.5], [0.0, 0.0]], requires_grad=True)
+    edges = torch.randn(2, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    (shares / module._lengths(shares, edges)).sum().backward()
+    assert torch.isfinite(shares.grad).all()
+    assert torch.isfinite(edges.grad).all()
+
+
+def test_a_batch_sees_every_other_node_as_a_candidate() -> None:
+    model = make(with_modalities(5, 4), gumbel_noise=False, hyperedge_dropout=0.0).double()
+    reps, batch = model.represent_batch(BATCH)
+    every, names = model.represent().views, [f"hypergraph of {name}" for name in model.names]
+    first, second = (every[name] for name in names)
+    expected = 0.0
+    for side, ids in (("users", BATCH.users), ("items", BATCH.positives)):
+        cosines = normalize(getattr(first, side)[ids]) @ normalize(getattr(second, side)).t() / 0.2
+        expected = expected + torch.nn.functional.cross_entropy(cosines, ids, reduction="sum")
+    torch.testing.assert_close(model.losses(reps, batch)["contrastive"], 1e-4 * expected)

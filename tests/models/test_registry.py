@@ -1,9 +1,42 @@
+from collections.abc import Iterator
+from unittest.mock import patch
+
 import pytest
 import torch
 from checkerboard import checkerboard
 
 from alignrec.errors import SettingsError
-from alignrec.models import MODELS, create_model, model_class
+from alignrec.models import BPR, MODELS, create_model, model_class, register_model, registry
+
+
+@pytest.fixture
+def own_table() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    with patch.dict(registry._MODELS):
+        yield
+
+
+class Own(BPR):
+    """A model from outside the package."""
+
+
+@pytest.mark.usefixtures("own_table")
+def test_a_registered_model_is_made_by_its_name() -> None:
+    register_model("Own-BPR", Own)
+    data, _ = checkerboard()
+    assert type(create_model("own-bpr", data, torch.Generator(), {"embedding_size": 4})) is Own
+    assert "own-bpr" in MODELS
+
+
+@pytest.mark.usefixtures("own_table")
+def test_no_model_takes_the_name_of_another() -> None:
+    with pytest.raises(SettingsError, match=r"model 'bpr' exists: alignrec\.models\.bpr\.BPR; choose another name"):
+        register_model("bpr", Own)
+
+
+def test_the_table_of_models_cannot_be_changed_otherwise() -> None:
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        MODELS["own"] = Own  # type: ignore[index]
 
 
 def test_model_names_ignore_case() -> None:

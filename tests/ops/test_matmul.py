@@ -89,3 +89,23 @@ def test_a_projection_of_wide_features_is_the_same_product_and_goes_through_oned
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-2)
     matmul(features[:1000], weight.t())
     assert calls == [(1200, 300)], "few rows stay where they were"
+
+
+@pytest.mark.parametrize("columns", [1024, 1000])  # rows a page apart, and not
+@pytest.mark.parametrize("rows", [300, 256])
+def test_the_gradient_of_a_narrow_weight_sums_over_all_rows_of_a_wide_table(route, columns, rows):
+    table, weight = torch.randn(rows, columns), torch.randn(3, columns, requires_grad=True)
+    factors = torch.randn(rows, 3)
+    (matmul(table, weight.t()) * factors).sum().backward()
+    exact = (factors.double().t() @ table.double()).float()
+    torch.testing.assert_close(weight.grad, exact, rtol=1e-5, atol=1e-4)
+
+
+def test_that_gradient_can_be_differentiated_again():
+    table, weight = torch.randn(3, 1024, requires_grad=True), torch.randn(2, 1024, requires_grad=True)
+    (first,) = torch.autograd.grad(matmul(table, weight.t()).square().sum() / 2, weight, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), table)
+    ones = torch.ones(2, 1024)
+    # first = (T Wᵀ)ᵀ T, whose sum has the gradient (T 1ᵀ) W + (T Wᵀ) 1 in T
+    expected = table @ ones.t() @ weight + table @ weight.t() @ ones
+    torch.testing.assert_close(second, expected, rtol=1e-4, atol=1e-2)

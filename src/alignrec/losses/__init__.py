@@ -5,7 +5,7 @@ from alignrec.losses.cluster_alignment import Sinkhorn, sinkhorn_codes, swapped_
 from alignrec.losses.contrastive import cosine_alignment, info_nce, info_nce_against, info_nce_rows
 from alignrec.losses.plugin import Needs, Plugin, PluginInputs
 from alignrec.losses.ranking import bpr_loss, embedding_norm, squared_norm
-from alignrec.losses.registry import PLUGINS, create_plugin, plugin_class
+from alignrec.losses.registry import PLUGINS, create_plugin, plugin_class, register_plugin
 from alignrec.losses.similarity import similarity_regularizer, similarity_regularizer_rows
 from alignrec.losses.uniformity import uniformity
 
@@ -24,6 +24,7 @@ __all__ = [
     "info_nce_against",
     "info_nce_rows",
     "plugin_class",
+    "register_plugin",
     "similarity_regularizer",
     "similarity_regularizer_rows",
     "sinkhorn_codes",

@@ -10,6 +10,9 @@ Targets are constants here as in BM3 itself. The table shows collapsing hosts, w
 the host: `detach_id=false` lets the gradient into the host's item vectors.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -39,6 +42,7 @@ class Bm3Alignment(Plugin[Bm3AlignmentConfig]):
     """Bootstrapped alignment of content with ids; its parameters are the predictor P."""
 
     Config = Bm3AlignmentConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {"weight": (1e-4, 1e-3, 1e-2, 0.1, 1.0, 2.0)}
 
     def __init__(self, config: Bm3AlignmentConfig, inputs: PluginInputs, rng: torch.Generator) -> None:
         super().__init__(config, inputs, rng)

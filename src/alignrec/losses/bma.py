@@ -5,7 +5,8 @@ With B the behaviour view, M the content view, and NCE the contrastive loss over
     L = intra_weight · [ NCE(B^u, B^i) + NCE(M^u, M^i) ] + inter_weight · [ NCE(B^u, M^u) + NCE(B^i, M^i) ]
 """
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -39,6 +40,7 @@ class Bma(Plugin[BmaConfig]):
     """Behaviour-modal alignment; has no parameters of its own."""
 
     Config = BmaConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {"intra_weight": (0.01, 0.03), "inter_weight": (0.01, 0.03)}
 
     @classmethod
     def needs(cls, config: BmaConfig) -> Needs:  # noqa: ARG003

@@ -6,6 +6,9 @@ from content to behaviour, the batch as candidates:
     L = weight · [ NCE(h_mm^i, h_id^i) + NCE(h_mm^u, h_id^u) ]
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from pydantic import Field
 from torch import Tensor
 
@@ -30,6 +33,7 @@ class ContentAlignment(Plugin[ContentAlignmentConfig]):
     """Alignment of the two views; has no parameters of its own."""
 
     Config = ContentAlignmentConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {"weight": (1e-4, 1e-3, 5e-3, 1e-2, 0.1)}
 
     @classmethod
     def needs(cls, config: ContentAlignmentConfig) -> Needs:  # noqa: ARG003

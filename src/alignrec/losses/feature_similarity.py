@@ -9,7 +9,8 @@ Where the content view is no part of what a host scores with (one that knows ids
 reaches the host through another plug-in such as `cca`; `table=final` puts it on the scored item vectors instead.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -39,6 +40,7 @@ class FeatureSimilarity(Plugin[FeatureSimilarityConfig]):
     """The similarity regulariser; has no parameters of its own, and holds a fixed copy of the features."""
 
     Config = FeatureSimilarityConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {"weight": (0.1, 0.2, 0.3, 0.4, 0.5)}
 
     def __init__(self, config: FeatureSimilarityConfig, inputs: PluginInputs, rng: torch.Generator) -> None:
         super().__init__(config, inputs, rng)

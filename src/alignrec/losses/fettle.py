@@ -11,7 +11,8 @@ the codebooks' rows are brought back to unit length at every step, both as in th
 reaches a user.
 """
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -86,6 +87,12 @@ class Fettle(Plugin[FettleConfig]):
     """Directed item-level alignment, direction tuning and cluster-level alignment of any number of modalities."""
 
     Config = FettleConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "item_weight": (1e-4, 1e-3, 1e-2),
+        "cluster_weight": (1e-4, 1e-3, 1e-2),
+        "item_temperature": (0.05, 0.1, 0.15),
+        "cluster_temperature": (0.1, 0.2, 0.3),
+    }
 
     def __init__(self, config: FettleConfig, inputs: PluginInputs, rng: torch.Generator) -> None:
         super().__init__(config, inputs, rng)

@@ -51,6 +51,7 @@ class Plugin(nn.Module, ABC, Generic[C]):
     """
 
     Config: ClassVar[type[Settings]]
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # a key of `Config` -> what is searched
 
     config: C
 

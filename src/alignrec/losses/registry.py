@@ -1,7 +1,11 @@
-"""Plug-ins by name: one table, one function that makes a plug-in from settings and what it is built for."""
+"""Plug-ins by name: one table, one function that makes a plug-in from settings and what it is built for.
+
+The table grows: `register_plugin` adds a class from outside the package, which is then attached by its name.
+"""
 
 import difflib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,11 +18,12 @@ from alignrec.losses.feature_similarity import FeatureSimilarity
 from alignrec.losses.fettle import Fettle
 from alignrec.losses.plugin import Plugin, PluginInputs
 from alignrec.losses.user_item_alignment import UserItemAlignment
+from alignrec.settings import add_configurable
 
-__all__ = ["PLUGINS", "create_plugin", "plugin_class"]
+__all__ = ["PLUGINS", "create_plugin", "plugin_class", "register_plugin"]
 
 # Any: a plug-in of any settings class
-PLUGINS: Mapping[str, type[Plugin[Any]]] = {
+_PLUGINS: dict[str, type[Plugin[Any]]] = {
     "bm3": Bm3Alignment,
     "bma": Bma,
     "cca": ContentAlignment,
@@ -26,6 +31,18 @@ PLUGINS: Mapping[str, type[Plugin[Any]]] = {
     "reg": FeatureSimilarity,
     "uia": UserItemAlignment,
 }
+PLUGINS: Mapping[str, type[Plugin[Any]]] = MappingProxyType(_PLUGINS)  # grows with `register_plugin`
+
+
+def register_plugin(name: str, cls: type[Plugin[Any]]) -> None:
+    """Let `cls` be attached as `name` in this process: `alignrec.train(..., plugins=[name])`.
+
+    The same class may be registered again, as by a notebook's cell that runs twice; its latest form counts.
+
+    Raises:
+        SettingsError: the name is taken or not usable, or `cls` is no `Plugin` with a `Config`.
+    """
+    add_configurable(_PLUGINS, "plugin", name, cls, Plugin)
 
 
 def plugin_class(name: str) -> type[Plugin[Any]]:

@@ -3,6 +3,9 @@
 L = weight · (1 − mean_b cos(h^u, h^i)) on the scored vectors of the batch's positives; nothing is detached.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from pydantic import Field
 from torch import Tensor
 
@@ -25,6 +28,8 @@ class UserItemAlignment(Plugin[UserItemAlignmentConfig]):
     """Alignment of users with items; has no parameters and needs no features."""
 
     Config = UserItemAlignmentConfig
+    # the paper has 0.1 and no grid: a decade to both sides
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {"weight": (0.01, 0.1, 1.0)}
 
     def forward(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`pairs`."""

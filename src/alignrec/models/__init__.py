@@ -1,7 +1,7 @@
 """*Training data → a backbone that represents users and items.*"""
 
 from alignrec.models.alignrec import AlignRec
-from alignrec.models.base import Backbone
+from alignrec.models.base import Backbone, batch_rows, xavier_normal_table, xavier_uniform_table
 from alignrec.models.bm3 import BM3
 from alignrec.models.bpr import BPR
 from alignrec.models.directau import DirectAU
@@ -15,7 +15,7 @@ from alignrec.models.lightgcn import LightGCN
 from alignrec.models.mgcn import MGCN
 from alignrec.models.mmgcn import MMGCN
 from alignrec.models.ncl import NCL
-from alignrec.models.registry import MODELS, create_model, model_class
+from alignrec.models.registry import MODELS, create_model, model_class, register_model
 from alignrec.models.sgl import SGL
 from alignrec.models.slmrec import SLMRec
 from alignrec.models.vbpr import VBPR
@@ -40,6 +40,10 @@ __all__ = [
     "LGMRec",
     "LightGCN",
     "SLMRec",
+    "batch_rows",
     "create_model",
     "model_class",
+    "register_model",
+    "xavier_normal_table",
+    "xavier_uniform_table",
 ]

@@ -73,6 +73,10 @@ class AlignRec(Backbone[AlignRecConfig]):
 
     Config = AlignRecConfig
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr_decay": 0.96, "patience": 30}
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.reg_weight": (0.1, 0.2, 0.3),
+        "training.lr": (3e-4, 1e-4),
+    }
     needs_features = True
 
     def __init__(self, config: AlignRecConfig, data: TrainData, rng: torch.Generator) -> None:

@@ -33,6 +33,7 @@ class Backbone(nn.Module, ABC, Generic[C]):
 
     Config: ClassVar[type[Settings]]
     training_defaults: ClassVar[Mapping[str, Any]] = {}  # Any: values of training settings this model wants
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # "model.KEY" or "training.KEY" -> what is searched
     needs_features: ClassVar[bool] = False
 
     config: C

@@ -18,6 +18,9 @@ A step propagates over all nodes, as the regulariser needs them, and multiplies 
 positives alone.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -56,6 +59,11 @@ class BM3(Backbone[BM3Config]):
     """LightGCN with one skip connection, trained to predict its own perturbed targets."""
 
     Config = BM3Config
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.n_layers": (1, 2),
+        "model.dropout": (0.3, 0.5),
+        "model.reg_weight": (0.1, 0.01),
+    }
     needs_features = True
 
     def __init__(self, config: BM3Config, data: TrainData, rng: torch.Generator) -> None:

@@ -3,6 +3,9 @@
 score(u, i) = e_u · e_i ;  L = −mean log(1e-10 + σ(s_ui − s_uj)) + reg_weight · (‖e_u‖ + ‖e_i‖ + ‖e_j‖) / B
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -28,6 +31,9 @@ class BPR(Backbone[BPRConfig]):
     """Matrix factorisation; knows ids only."""
 
     Config = BPRConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.reg_weight": (2.0, 1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5),
+    }
 
     def __init__(self, config: BPRConfig, data: TrainData, rng: torch.Generator) -> None:
         super().__init__(config, data)

@@ -13,6 +13,9 @@ distance 0, as there. The authors search Adam's weight decay (`training.weight_d
 A step costs the products of the batch's distinct users with each other, and of its items.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -43,6 +46,11 @@ class DirectAU(Backbone[DirectAUConfig]):
     """Alignment and uniformity of plain or propagated embeddings; knows ids only."""
 
     Config = DirectAUConfig
+    # γ within the published range
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.uniformity_weight": (0.01, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+        "training.weight_decay": (0.0, 1e-8, 1e-6, 1e-4),
+    }
 
     def __init__(self, config: DirectAUConfig, data: TrainData, rng: torch.Generator) -> None:
         super().__init__(config, data)

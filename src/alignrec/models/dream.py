@@ -30,7 +30,7 @@ ones where these make the users' gates.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -93,6 +93,12 @@ class DREAM(Backbone[DREAMConfig]):
     """Two lines, aligned, and kept near the features."""
 
     Config = DREAMConfig
+    # the paper also searches the image's part in modality_weights, whose keys are the names of one's features
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.intra_weight": (0.01, 0.03),
+        "model.inter_weight": (0.01, 0.03),
+        "model.s3_weight": (0.1, 0.5),
+    }
     needs_features = True
 
     def __init__(self, config: DREAMConfig, data: TrainData, rng: torch.Generator) -> None:

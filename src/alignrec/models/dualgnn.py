@@ -30,7 +30,8 @@ All of this is linear in x_m, so what is scored falls into two parts: the views 
 """
 
 import math
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -74,6 +75,10 @@ class DualGNN(Backbone[DualGNNConfig]):
     """Propagation per modality over the interactions, then among users with common items."""
 
     Config = DualGNNConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.reg_weight": (0.1, 1e-2, 1e-3, 1e-4, 1e-5),
+        "training.lr": (0.1, 1e-2, 1e-3, 1e-4, 1e-5),
+    }
     needs_features = True
 
     def __init__(self, config: DualGNNConfig, data: TrainData, rng: torch.Generator) -> None:

@@ -18,6 +18,7 @@ A step multiplies the features of the batch's items alone; drawing the edges cos
 """
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -60,6 +61,10 @@ class FREEDOM(Backbone[FREEDOMConfig]):
     """Propagation over a pruned interaction graph and a frozen item-item graph."""
 
     Config = FREEDOMConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.edge_dropout": (0.8, 0.9),
+        "model.content_weight": (0.0, 1e-5, 1e-4, 1e-3),
+    }
     needs_features = True
 
     def __init__(self, config: FREEDOMConfig, data: TrainData, rng: torch.Generator) -> None:

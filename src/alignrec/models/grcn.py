@@ -22,6 +22,9 @@ some 27 times per modality and 12 times for the ids, forward and backward. Score
 `embedding_size` long, which is why `Representations.content` is empty; the content view is the mean of c_m.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -57,6 +60,10 @@ class GRCN(Backbone[GRCNConfig]):
     """Content attention per modality, whose edge weights also carry the ids."""
 
     Config = GRCNConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.reg_weight": (0.1, 1e-2, 1e-3, 1e-4, 1e-5),
+        "training.lr": (1.0, 0.1, 1e-2, 1e-3, 1e-4),
+    }
     needs_features = True
 
     def __init__(self, config: GRCNConfig, data: TrainData, rng: torch.Generator) -> None:

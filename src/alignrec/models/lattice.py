@@ -77,6 +77,10 @@ class LATTICE(Backbone[LATTICEConfig]):
 
     Config = LATTICEConfig
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 5e-4, "lr_decay": 0.96}
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.l2_weight": (0.0, 1e-5, 1e-4, 1e-3),
+        "training.lr": (1e-4, 5e-4, 1e-3, 5e-3),
+    }
     needs_features = True
 
     def __init__(self, config: LATTICEConfig, data: TrainData, rng: torch.Generator) -> None:

@@ -18,10 +18,16 @@ evaluation too, so that their metrics are random: here it, and the dropout of me
 alone and come from torch's global generator, which the training loop seeds for every epoch. Evaluation uses the plain
 softmax. Features are not trained.
 
-A step multiplies all features once, with W_m and V_m side by side, and the batch's rows with all nodes, in tiles.
+A step multiplies all features once, with W_m and V_m side by side. What is scored is computed for the batch's rows. The
+rows of G_n are H vectors y in as many proportions, so that the batch's cosines with all nodes are products H and not d
+long: x · G_n[v] = (y x) · H_n[v].
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -30,12 +36,15 @@ from torch.nn.functional import dropout, normalize
 
 from alignrec.graphs import mean_interactions, normalized_adjacency
 from alignrec.losses import bpr_loss, embedding_norm, info_nce_against
-from alignrec.models.base import Backbone, batch_rows, xavier_uniform_table
+from alignrec.models.base import Backbone, DistinctRows, batch_rows, numbered_among_all, xavier_uniform_table
+from alignrec.models.lazy import LazyMapping
 from alignrec.ops import matmul, propagate, propagate_mean, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
 
 __all__ = ["LGMRec", "LGMRecConfig"]
+
+_SMALLEST_NORM = 1e-12
 
 
 class LGMRecConfig(Settings):
@@ -67,10 +76,39 @@ class LGMRecConfig(Settings):
     """Weight of the norm (not squared) of the batch's scored rows."""
 
 
+class _Hypergraph(NamedTuple):
+    """One modality's: shares of users and items in the hyperedges, and what the hyperedges hold; G_m = shares · y."""
+
+    of_users: Tensor  # (U, H)
+    of_items: Tensor  # (I, H)
+    edges: Tensor  # (H, d)
+
+    def reached(self, rows: DistinctRows | None) -> Embeddings:
+        """G_m of all users and items, or of the batch's."""
+        users, items = self.of_users, self.of_items
+        if rows is not None:
+            users, items = users.index_select(0, rows.users), items.index_select(0, rows.items)
+        return Embeddings(matmul(users, self.edges), matmul(items, self.edges))
+
+
+@dataclass(frozen=True)
+class _Represented(Representations):
+    """What the contrast needs of all nodes comes along with the rows of a batch."""
+
+    hypergraphs: tuple[_Hypergraph, ...] = ()
+
+
 class LGMRec(Backbone[LGMRecConfig]):
     """Local graphs of behaviour and content, and a global hypergraph."""
 
     Config = LGMRecConfig
+    # what the published runs chose on one dataset or another
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.n_hypergraph_layers": (1, 2),
+        "model.n_hyperedges": (4, 64),
+        "model.hyperedge_dropout": (0.5, 0.6, 0.8),
+        "model.global_weight": (0.2, 0.3, 0.6),
+    }
     needs_features = True
 
     def __init__(self, config: LGMRecConfig, data: TrainData, rng: torch.Generator) -> None:
@@ -91,37 +129,49 @@ class LGMRec(Backbone[LGMRecConfig]):
 
     def represent(self) -> Representations:
         """All users and items; views named `hypergraph of` a modality hold G_m."""
-        config, size = self.config, self.config.embedding_size
-        behaviour = propagate_mean(self.adjacency, self.embedding, config.n_layers)
-        items = torch.cat([part() for part in self.modalities], dim=1)  # (I, M (d + H))
-        users = spmm(self.mean_of_items, items)
-        cut = [size, config.n_hyperedges] * len(self.names)
-        of_users, of_items = torch.split(users, cut, dim=1), torch.split(items, cut, dim=1)
-        projected = dict(zip(self.names, of_items[::2], strict=True))
-        content = self._content(of_users[::2], of_items[::2])
-        hypergraphs = {
-            f"hypergraph of {name}": self._hypergraph(self.items_per_user * mean_logits, logits, behaviour)
-            for name, mean_logits, logits in zip(self.names, of_users[1::2], of_items[1::2], strict=True)
-        }
-        everything = torch.stack([torch.cat([g.users, g.items]) for g in hypergraphs.values()]).sum(dim=0)
-        final = self.split(behaviour + content + config.global_weight * normalize(everything))
-        views = {"behaviour": self.split(behaviour), "content": self.split(content)}
-        return Representations(final, projected, views | hypergraphs)
+        return self._represented(None)
 
-    def _content(self, users: tuple[Tensor, ...], items: tuple[Tensor, ...]) -> Tensor:
-        """Σ_m n(X_m) (U + I, d); one product propagates all modalities."""
-        nodes = torch.cat([torch.cat(users, dim=1), torch.cat(items, dim=1)])  # (U + I, M d)
-        reached = propagate(self.adjacency, nodes, self.config.n_content_layers)
-        return torch.stack([normalize(x) for x in reached.chunk(len(items), dim=1)]).sum(dim=0)
+    def represent_batch(self, batch: Batch) -> tuple[Representations, Batch]:
+        """The same for the batch's users and items."""
+        rows = DistinctRows.of(batch)
+        return self._represented(rows), rows.batch
 
-    def _hypergraph(self, user_logits: Tensor, item_logits: Tensor, behaviour: Tensor) -> Embeddings:
-        """G_m from the logits (U, H) and (I, H) of one modality."""
+    def _represented(self, rows: DistinctRows | None) -> _Represented:
+        nodes = None if rows is None else rows.nodes(self.n_users)
+        every = propagate_mean(self.adjacency, self.embedding, self.config.n_layers)
+        behaviour = every if nodes is None else every.index_select(0, nodes)
+        projected, logits = zip(*(part() for part in self.modalities), strict=True)
+        reached = [self._hypergraph(of_items, self.split(every).items) for of_items in logits]
+        hypergraphs = [graph.reached(rows) for graph in reached]
+        globally = torch.stack([torch.cat([graph.users, graph.items]) for graph in hypergraphs]).sum(dim=0)
+        content = self._content(torch.cat(projected, dim=1), nodes)
+        final = behaviour + content + self.config.global_weight * normalize(globally)
+        views = {"behaviour": behaviour, "content": content}
+        cut = self.split if rows is None else rows.split
+        return _Represented(
+            cut(final),
+            _tables(self.names, projected, rows),
+            {name: cut(view) for name, view in views.items()}
+            | {f"hypergraph of {name}": graph for name, graph in zip(self.names, hypergraphs, strict=True)},
+            None if rows is None else rows.users,
+            None if rows is None else rows.items,
+            tuple(reached),
+        )
+
+    def _content(self, items: Tensor, rows: Tensor | None) -> Tensor:
+        """Σ_m n(X_m) of nodes (n, d) from all modalities side by side (I, M d): one product propagates them."""
+        nodes = torch.cat([spmm(self.mean_of_items, items), items])  # (U + I, M d)
+        reached = propagate(self.adjacency, nodes, self.config.n_content_layers, rows)
+        return torch.stack([normalize(x) for x in reached.chunk(len(self.names), dim=1)]).sum(dim=0)
+
+    def _hypergraph(self, item_logits: Tensor, items: Tensor) -> _Hypergraph:
+        """Of one modality, from the items' logits (I, H) and behaviour (I, d)."""
+        user_logits = self.items_per_user * spmm(self.mean_of_items, item_logits)
         of_items, of_users = self._memberships(item_logits), self._memberships(user_logits)
-        users, items = self.split(behaviour).users, self.split(behaviour).items
-        for _ in range(self.config.n_hypergraph_layers):
-            edges = matmul(of_items.t(), items)  # (H, d)
-            users, items = matmul(of_users, edges), matmul(of_items, edges)
-        return Embeddings(users, items)
+        edges = matmul(of_items.t(), items)  # (H, d)
+        for _ in range(self.config.n_hypergraph_layers - 1):
+            edges = matmul(of_items.t(), matmul(of_items, edges))
+        return _Hypergraph(of_users, of_items, edges)
 
     def _memberships(self, logits: Tensor) -> Tensor:
         config = self.config
@@ -139,16 +189,22 @@ class LGMRec(Backbone[LGMRecConfig]):
             "norm": config.reg_weight * embedding_norm(users, positives, negatives),
         }
         if config.contrastive_weight and len(self.names) > 1:
-            graphs = [reps.views[f"hypergraph of {name}"] for name in self.names]
-            parts = [self._contrast(first, second, batch) for first, second in combinations(graphs, 2)]
+            graphs, among_all = cast(_Represented, reps).hypergraphs, numbered_among_all(reps, batch)
+            rows = [reps.views[f"hypergraph of {name}"] for name in self.names]
+            pairs = combinations(range(len(graphs)), 2)
+            parts = [self._contrast(rows[first], graphs[second], batch, among_all) for first, second in pairs]
             terms["contrastive"] = config.contrastive_weight * torch.stack(parts).sum()
         return terms
 
-    def _contrast(self, first: Embeddings, second: Embeddings, batch: Batch) -> Tensor:
-        def against(anchors: Tensor, candidates: Tensor, ids: Tensor) -> Tensor:
-            return info_nce_against(anchors, ids, candidates, ids, self.config.temperature, "sum")
+    def _contrast(self, first: Embeddings, second: _Hypergraph, batch: Batch, among_all: Batch) -> Tensor:
+        def against(anchors: Tensor, ids: Tensor, shares: Tensor, positives: Tensor) -> Tensor:
+            shares = shares / _lengths(shares, second.edges)
+            along_edges = matmul(normalize(anchors), second.edges.t())  # (n, H)
+            temperature = self.config.temperature
+            return info_nce_against(along_edges, ids, shares, positives, temperature, "sum", are_units=True)
 
-        return against(first.users, second.users, batch.users) + against(first.items, second.items, batch.positives)
+        by_user = against(first.users, batch.users, second.of_users, among_all.users)
+        return by_user + against(first.items, batch.positives, second.of_items, among_all.positives)
 
 
 class _Modality(nn.Module):
@@ -162,9 +218,26 @@ class _Modality(nn.Module):
         self.weight = nn.Parameter(xavier_uniform_table(features.shape[1], size, rng))
         self.hyperedges = nn.Parameter(xavier_uniform_table(features.shape[1], n_hyperedges, rng))
 
-    def forward(self) -> Tensor:
-        """[F W ‖ F V] (I, d + H)."""
-        return matmul(self.table, torch.cat([self.weight, self.hyperedges], dim=1))
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """F W (I, d) and F V (I, H)."""
+        product = matmul(self.table, torch.cat([self.weight, self.hyperedges], dim=1))
+        projected, logits = torch.split(product, [self.weight.shape[1], self.hyperedges.shape[1]], dim=1)
+        return projected, logits
+
+
+def _lengths(shares: Tensor, edges: Tensor) -> Tensor:
+    """‖h y‖ of every row h of the shares (N, H), (N, 1): √(h y yᵀ hᵀ), in float64 as the squares may nearly cancel."""
+    h, y = shares.double(), edges.double()
+    squared = (matmul(h, matmul(y, y.t())) * h).sum(dim=1, keepdim=True)
+    return squared.clamp_min(_SMALLEST_NORM**2).sqrt().to(shares.dtype)
+
+
+def _tables(names: tuple[str, ...], projected: tuple[Tensor, ...], rows: DistinctRows | None) -> Mapping[str, Tensor]:
+    """Projected features by modality, of all items or of the batch's."""
+    tables = dict(zip(names, projected, strict=True))
+    if rows is None:
+        return tables
+    return LazyMapping({name: partial(table.index_select, 0, rows.items) for name, table in tables.items()})
 
 
 def _gumbel_like(logits: Tensor) -> Tensor:

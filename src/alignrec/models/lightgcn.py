@@ -4,6 +4,9 @@ H = (E + ÂE + … + Â^L E) / (L + 1),  Â = D^{-1/2} A D^{-1/2} ;  score(u, i)
 L = −mean log(1e-10 + σ(s_ui − s_uj)) + reg_weight · (‖e_u‖ + ‖e_i‖ + ‖e_j‖) / B  on the unpropagated rows e.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -33,6 +36,10 @@ class LightGCN(Backbone[LightGCNConfig]):
     """Linear propagation over the user-item graph; knows ids only."""
 
     Config = LightGCNConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.n_layers": (1, 2, 3, 4),
+        "model.reg_weight": (1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
+    }
 
     def __init__(self, config: LightGCNConfig, data: TrainData, rng: torch.Generator) -> None:
         super().__init__(config, data)

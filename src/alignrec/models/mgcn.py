@@ -66,6 +66,7 @@ class MGCN(Backbone[MGCNConfig]):
 
     Config = MGCNConfig
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr_decay": 0.96}
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {"model.contrastive_weight": (1e-3, 1e-2, 0.1)}
     needs_features = True
 
     def __init__(self, config: MGCNConfig, data: TrainData, rng: torch.Generator) -> None:

@@ -21,8 +21,8 @@ A step costs one dense product of all nodes as wide as the features that enter, 
 last layer is computed for the batch's nodes.
 """
 
-from collections.abc import Iterable
-from typing import Literal, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -64,6 +64,10 @@ class MMGCN(Backbone[MMGCNConfig]):
     """Non-linear propagation of each modality's features and preferences."""
 
     Config = MMGCNConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.reg_weight": (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 0.1),
+        "training.lr": (1e-4, 5e-4, 1e-3, 5e-3, 1e-2),
+    }
     needs_features = True
 
     def __init__(self, config: MMGCNConfig, data: TrainData, rng: torch.Generator) -> None:

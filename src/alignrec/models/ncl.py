@@ -19,6 +19,9 @@ its rows is put elsewhere. A step costs one propagation and the products of the 
 centroids, in tiles.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import numpy as np
 import torch
 from pydantic import Field
@@ -85,6 +88,11 @@ class NCL(Backbone[NCLConfig]):
     """Propagation with neighbourhood-enriched contrast; knows ids only."""
 
     Config = NCLConfig
+    # a decade to both sides of the published runs' weights, which come without a grid
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.structure_weight": (1e-8, 1e-7, 1e-6),
+        "model.prototype_weight": (1e-8, 8e-8, 1e-6),
+    }
 
     def __init__(self, config: NCLConfig, data: TrainData, rng: torch.Generator) -> None:
         super().__init__(config, data)

@@ -1,7 +1,11 @@
-"""Backbones by name: one table, one function that makes a backbone from settings and training data."""
+"""Backbones by name: one table, one function that makes a backbone from settings and training data.
+
+The table grows: `register_model` adds a class from outside the package, which is then trained by its name.
+"""
 
 import difflib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,12 +29,13 @@ from alignrec.models.ncl import NCL
 from alignrec.models.sgl import SGL
 from alignrec.models.slmrec import SLMRec
 from alignrec.models.vbpr import VBPR
+from alignrec.settings import add_configurable
 from alignrec.types import TrainData
 
-__all__ = ["MODELS", "create_model", "model_class"]
+__all__ = ["MODELS", "create_model", "model_class", "register_model"]
 
 # Any: a backbone of any settings class
-MODELS: Mapping[str, type[Backbone[Any]]] = {
+_MODELS: dict[str, type[Backbone[Any]]] = {
     "bpr": BPR,
     "lightgcn": LightGCN,
     "sgl": SGL,
@@ -49,6 +54,18 @@ MODELS: Mapping[str, type[Backbone[Any]]] = {
     "dream": DREAM,
     "alignrec": AlignRec,
 }
+MODELS: Mapping[str, type[Backbone[Any]]] = MappingProxyType(_MODELS)  # grows with `register_model`
+
+
+def register_model(name: str, cls: type[Backbone[Any]]) -> None:
+    """Let `cls` be trained as `name` in this process: `alignrec.train(..., model=name)`.
+
+    The same class may be registered again, as by a notebook's cell that runs twice; its latest form counts.
+
+    Raises:
+        SettingsError: the name is taken or not usable, or `cls` is no `Backbone` with a `Config`.
+    """
+    add_configurable(_MODELS, "model", name, cls, Backbone)
 
 
 def model_class(name: str) -> type[Backbone[Any]]:

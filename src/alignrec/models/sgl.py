@@ -16,6 +16,9 @@ Adam hardly notices (`sum_over_batch` brings it back). A step costs three propag
 rows with all nodes, in tiles.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -59,6 +62,12 @@ class SGL(Backbone[SGLConfig]):
     """Self-supervised propagation; knows ids only."""
 
     Config = SGLConfig
+    # around the published values; the paper's own lists are not at hand
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.contrastive_weight": (0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
+        "model.temperature": (0.1, 0.2, 0.5, 1.0),
+        "model.edge_dropout": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+    }
 
     def __init__(self, config: SGLConfig, data: TrainData, rng: torch.Generator) -> None:
         super().__init__(config, data)

@@ -62,6 +62,11 @@ class SLMRec(Backbone[SLMRecConfig]):
 
     Config = SLMRecConfig
     training_defaults: ClassVar[Mapping[str, Any]] = {"weight_decay": 1e-4}
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.ssl_weight": (0.01, 0.05, 0.1, 0.5, 1.0),
+        "model.ssl_temperature": (0.1, 0.2, 0.5, 1.0),
+        "training.lr": (1e-4, 1e-3, 1e-2, 0.1),
+    }
     needs_features = True
 
     def __init__(self, config: SLMRecConfig, data: TrainData, rng: torch.Generator) -> None:

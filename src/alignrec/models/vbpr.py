@@ -14,6 +14,7 @@ what is scored, `Representations.content` is empty.
 """
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,6 +45,9 @@ class VBPR(Backbone[VBPRConfig]):
     """Matrix factorisation over ids and projected features."""
 
     Config = VBPRConfig
+    search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model.reg_weight": (2.0, 1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5),
+    }
     needs_features = True
 
     def __init__(self, config: VBPRConfig, data: TrainData, rng: torch.Generator) -> None:

@@ -120,3 +120,13 @@ def test_a_run_is_followed_by_a_tracker_where_one_says(command_line, dataset, tm
     done = command_line("train", dataset, "--model", "bpr", "--out", tmp_path / "run", *SMALL, *words)
     assert (done.code, done.err) == (0, "")
     assert [file.name[:20] for file in (tmp_path / "logs" / "run").iterdir()] == ["events.out.tfevents."]
+
+
+def test_what_a_figure_needs_of_every_epoch_is_kept_where_it_is_asked_for(command_line, tmp_path):
+    data = small_dataset(tmp_path / "small").path
+    words = ("train", data, "--model", "freedom", "--features", "content", "--set", "training.epochs=2")
+    assert command_line(*words, "--record", "forgetting", "--out", tmp_path / "run").code == 0
+    assert (tmp_path / "run" / "forgetting.jsonl").read_text().count("\n") == 2
+    refused = command_line(*words, "--record", "memory", "--out", tmp_path / "other")
+    assert refused.code == 2
+    assert "unknown trace 'memory'" in refused.err

@@ -65,18 +65,23 @@ def train(
             help="TensorBoard's folder or MLflow's tracking URI.  [default: in the run's folder]",
         ),
     ] = None,
+    record: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep what a figure needs of every epoch: directions (of fettle) or forgetting; repeatable."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Train a model; the epoch is chosen on the validation split, the test split stays closed."""
     from alignrec import studies  # heavy
     from alignrec.settings import parse_assignments
+    from alignrec.studies.figures import trace_recorder
 
     places = studies.tracker_places(track or (), track_to or ())
     if from_run is not None:
         _refuse_beside_from(
             {"DATASET": dataset, "--model": model, "--features": features, "--plugin": plugin}
-            | {"--set": assignments, "--seed": seed}
+            | {"--set": assignments, "--seed": seed, "--record": record}
         )
         run = studies.retrain(
             from_run, out=out, dataset=dataset_folder, device=device, threads=threads, resume=resume, track=places
@@ -84,8 +89,9 @@ def train(
     else:
         if dataset_folder is not None:
             raise UsageError("--dataset-folder goes with --from RUN; without it the dataset is the first argument")
+        folder = _required(dataset, "DATASET")
         run = studies.train(
-            _required(dataset, "DATASET"),
+            folder,
             model=_required(model, "--model NAME"),
             out=out,
             features=features or (),
@@ -95,6 +101,7 @@ def train(
             device=device or "auto",
             threads=1 if threads is None else threads,
             resume=resume,
+            observers=[trace_recorder(name, folder, features or (), out) for name in record or ()],
             track=places,
         )
     report = run.report()

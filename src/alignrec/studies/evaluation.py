@@ -1,6 +1,6 @@
 """Evaluate a finished run: one forward pass was stored, one top-k pass gives validation and test together.
 
-This is the only place that opens the test split. The popularity line beside the model's is what every
+Training never opens the test split; it is opened here first. The popularity line beside the model's is what every
 personal recommender must beat.
 """
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignrec.artifacts import read_json
-from alignrec.errors import ArtifactError, MissingExtraError, UsageError
+from alignrec.errors import ArtifactError, UsageError
+from alignrec.studies.figures.style import COLUMN, LINE_STYLES, PAGE, colour, house_style, line_style, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["LearningCurve", "draw_learning_curve", "read_learning_curve"]
 
 _PROBE = "zero-shot "
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito: told apart by everyone
-_STYLES = ("-", "--", "-.", ":")
 _FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -75,25 +74,22 @@ def draw_learning_curve(curve: LearningCurve, out: Path, baselines: Mapping[str,
         raise UsageError(f"cannot draw to {out.name!r}; let it end in {', '.join(_FORMATS)}")
     if not curve.losses:
         raise UsageError("there is nothing to draw yet; the first line of the log comes after the first round")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("drawing needs matplotlib; install it with: pip install 'alignrec[figures]'") from None
-    figure = Figure(figsize=(7.0 if curve.probes else 3.5, 2.8), layout="constrained")
-    panels = figure.subplots(1, 2 if curve.probes else 1, squeeze=False)[0]
-    _plot(panels[0], curve.losses)
-    panels[0].set(xlabel="steps", ylabel="loss on held-out items", ylim=(0, None))
-    if curve.probes:
-        _plot(panels[1], curve.probes)
-        for place, (name, value) in enumerate((baselines or {}).items()):
-            panels[1].axhline(value, color="0.45", linestyle=_STYLES[place % len(_STYLES)], linewidth=1, label=name)
-        panels[1].set(xlabel="steps", ylabel="zero-shot recall", ylim=(0, None))
-    for panel in panels:
-        panel.legend(fontsize=7, frameon=False)
-        panel.spines[["top", "right"]].set_visible(False)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    dateless = {"Date": None} if out.suffix.lower() == ".svg" else None  # the same run gives the same picture
-    figure.savefig(out, dpi=200, metadata=dateless)
+    with house_style():
+        drawn = 2 if curve.probes else 1
+        figure, axes = panels(drawn, per_row=2, width=PAGE if curve.probes else COLUMN, height=7.0)
+        _plot(axes[0], curve.losses)
+        axes[0].set(xlabel="steps", ylabel="loss on held-out items", ylim=(0, None))
+        if curve.probes:
+            _plot(axes[1], curve.probes)
+            for place, (name, value) in enumerate((baselines or {}).items()):
+                style = LINE_STYLES[place % len(LINE_STYLES)]
+                axes[1].axhline(value, color="0.45", linestyle=style, linewidth=1, label=name)
+            axes[1].set(xlabel="steps", ylabel="zero-shot recall", ylim=(0, None))
+        for panel in axes:
+            panel.legend()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        dateless = {"Date": None} if out.suffix.lower() == ".svg" else None  # the same run gives the same picture
+        figure.savefig(out, dpi=200, metadata=dateless)
 
 
 def _plot(panel: "Axes", series: Mapping[str, tuple[tuple[int, float], ...]]) -> None:
@@ -103,8 +99,8 @@ def _plot(panel: "Axes", series: Mapping[str, tuple[tuple[int, float], ...]]) ->
             steps,
             values,
             label=name,
-            color=_COLOURS[place % len(_COLOURS)],
-            linestyle=_STYLES[place // len(_COLOURS) % len(_STYLES)],
+            color=colour(place),
+            linestyle=line_style(place),
             marker="o",
             markersize=2.5,
             linewidth=1.2,

@@ -37,6 +37,14 @@ def research_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def page_study(tmp_path_factory: pytest.TempPathFactory):
+    """A small finished study; read only."""
+    from page_study import small_study  # only for tests that ask for it: it imports the whole package
+
+    return small_study(tmp_path_factory.mktemp("page"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if torch.cuda.is_available():
         return

@@ -41,6 +41,11 @@ def test_the_tables_name_rows_as_the_study_does_and_show_popularity(study):
     assert json.loads((study.path / "comparison.json").read_text())["tables"][0]["popularity"]["recall@5"] > 0
 
 
+def test_without_its_baseline_rows_are_tested_against_the_best_other(study):
+    lost = study.settings.model_copy(update={"baseline": "broken"})
+    assert Study(study.path, lost, study.entries).comparison().tables[0].baseline is None
+
+
 def test_a_study_shares_its_runs_with_another(study, tmp_path, monkeypatch):
     monkeypatch.setattr("alignrec.studies.study_runner._start", lambda *_: pytest.fail("a run was made again"))
     asked = study.settings.model_copy(update={"rows": study.settings.rows[:1], "name": "other"})

@@ -45,6 +45,7 @@ def test_features_may_differ_by_dataset():
         ({"datasets": {}}, "there is no dataset"),
         ({"seeds": [1, 1]}, "a seed is there twice"),
         ({"rows": [{"model": "bpr", "datasets": ["other"]}]}, "row 'bpr' names dataset 'other'; there are: shop"),
+        ({"baseline": "pop"}, "no row is called 'pop', the baseline; there are: bpr"),
         ({"rows": [{"model": "bpr"}, {"model": "bpr"}]}, "two rows are called 'bpr'"),
     ],
 )

@@ -78,10 +78,14 @@ class Study:
         return compare(
             [run.path for _, run in done],
             metrics=metrics or self.settings.metrics,
-            baseline=self.settings.baseline,
+            baseline=self._baseline({row for row, _ in done}),
             labels={run.path: row for row, run in done},
             popularity=True,
         )
+
+    def _baseline(self, finished: set[str]) -> str | None:
+        """The row to test against; the best other row where that one failed."""
+        return self.settings.baseline if self.settings.baseline in finished else None
 
     def failures(self) -> list[str]:
         """One line for every cell without a run."""

@@ -96,6 +96,8 @@ class StudySettings(Settings):
         twice = next((label for label in labels if labels.count(label) > 1), None)
         if twice:
             raise ValueError(f"two rows are called {twice!r}; give each a label of its own")
+        if self.baseline is not None and self.baseline not in labels:
+            raise ValueError(f"no row is called {self.baseline!r}, the baseline; there are: {'; '.join(labels)}")
         return self
 
     def expanded(self) -> list[tuple[str, RowSettings]]:

@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS := $(VENV)/.installed-docs
 
-.PHONY: help install demo test lint check bench clean
+.PHONY: help install demo browser test lint docs check bench clean
 help:           ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
@@ -19,7 +20,10 @@ install: $(STAMP)  ## make .venv and install the package into it
 demo: $(STAMP)     ## the whole way on the built-in shop; writes demo/index.html
 	$(BIN)/alignrec demo --out demo
 
-test: $(STAMP)     ## run the tests
+browser:           ## Chromium for the tests of pages, where it is absent and can be installed
+	.ci/install-browser
+
+test: $(STAMP) browser  ## run the tests
 	$(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)     ## formatting, lint, types and import contracts
@@ -28,7 +32,14 @@ lint: $(STAMP)     ## formatting, lint, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test   ## everything a change must pass
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[test,docs]'
+	touch $(DOCS)
+
+docs: $(DOCS)      ## the guide as a site in docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+
+check: lint docs test  ## everything a change must pass
 
 bench: $(STAMP)    ## the hot paths beside their plain versions, one thread, ratios of one run
 	$(BIN)/python -m benchmarks

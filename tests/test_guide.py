@@ -96,6 +96,16 @@ def test_every_link_leads_somewhere() -> None:
             assert not anchor or anchor in headings, f"{page.name} links to {target}#{anchor}"
 
 
+def test_every_package_has_a_page_made_of_its_docstrings() -> None:
+    api, source = ROOT / "docs" / "api", ROOT / "src" / "alignrec"
+    packages = {
+        path.stem for path in source.iterdir() if not path.name.startswith(("_", ".")) and path.name != "py.typed"
+    }
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in api.glob("*.rst")}
+    assert set(pages) == packages - {"cli"}
+    assert all(f".. automodule:: alignrec.{name}\n" in text for name, text in pages.items())
+
+
 # The commands of all pages
 
 

@@ -45,3 +45,10 @@ def test_a_plan_from_before_a_setting_existed_is_the_plan_with_its_default(plan)
 def test_a_plan_with_a_setting_that_is_no_more_is_refused(plan):
     with pytest.raises(SettingsError, match=r"unknown setting 'model\.gone'"):
         with_present_settings(changed(plan, "model", "gone", 1))
+
+
+def test_a_plan_with_somebodys_own_model_keeps_its_settings_where_the_model_is_not_known(plan):
+    own = replace(plan, model="own", settings={"model": {"size": 3}, "training": {}, "plugin.own": {"weight": 1.0}})
+    found = with_present_settings(own)
+    assert (found.settings["model"], found.plugins) == ({"size": 3}, {"own": {"weight": 1.0}})
+    assert found.settings["training"] == plan.settings["training"]

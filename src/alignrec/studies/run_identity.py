@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from alignrec.artifacts import hash_values
-from alignrec.losses import plugin_class
-from alignrec.models import model_class
+from alignrec.losses import PLUGINS
+from alignrec.models import MODELS
+from alignrec.settings import Settings
 from alignrec.studies.run_folder import PLUGIN_PREFIX, RunPlan
 from alignrec.training import TrainingSettings
 
@@ -26,14 +27,20 @@ def run_key(plan: RunPlan) -> str:
 def with_present_settings(plan: RunPlan) -> RunPlan:
     """A stored plan with settings that came later filled in: their defaults keep what there was before.
 
+    The settings of a model or plug-in that is not known here, one of somebody's own, stay as they were stored.
+
     Raises:
-        SettingsError: a model, plug-in or setting that is no more.
+        SettingsError: a setting that is no more.
     """
-    settings = {
-        "model": model_class(plan.model).Config.create(plan.settings["model"], section="model").model_dump(),
-        "training": TrainingSettings.create(plan.settings["training"], section="training").model_dump(),
-    }
-    for name, values in plan.plugins.items():
-        section = PLUGIN_PREFIX + name
-        settings[section] = plugin_class(name).Config.create(values, section=section).model_dump()
+    settings = {}
+    for section, values in plan.settings.items():
+        config = _config(section, plan.model)
+        settings[section] = config.create(values, section=section).model_dump() if config else dict(values)
     return replace(plan, settings=settings)
+
+
+def _config(section: str, model: str) -> type[Settings] | None:
+    if section == "training":
+        return TrainingSettings
+    cls = MODELS.get(model) if section == "model" else PLUGINS.get(section.removeprefix(PLUGIN_PREFIX))
+    return cls.Config if cls else None

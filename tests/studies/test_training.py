@@ -152,6 +152,15 @@ def test_resuming_a_finished_run_changes_nothing(dataset: Dataset, tmp_path: Pat
     assert {name: hash_file(run.path / name) for name in RESULTS} == before
 
 
+def test_a_finished_run_of_a_version_without_a_later_setting_is_the_same_run(dataset: Dataset, tmp_path: Path) -> None:
+    settings = {"training": {"epochs": 1}}
+    run = train(dataset, model="bpr", out=tmp_path / "run", settings=settings)
+    stored = json.loads((run.path / "run.json").read_text())
+    del stored["settings"]["training"]["keep"]  # its default is what there was before
+    (run.path / "run.json").write_text(json.dumps(stored))
+    assert train(dataset, model="bpr", out=run.path, settings=settings, resume=True) == run
+
+
 def test_a_folder_that_is_no_run_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("dear")

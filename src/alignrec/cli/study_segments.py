@@ -1,0 +1,36 @@
+"""`alignrec study segments`: runs on the long tail, on cold items, and by how much users took."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alignrec.cli.output import JsonFlag, print_json
+from alignrec.cli.study_compare import Format
+from alignrec.cli.study_reproduce import print_grids
+from alignrec.errors import UsageError
+
+__all__ = ["segments"]
+
+
+def segments(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of evaluated runs; seeds of one model become one row.")],
+    metrics: Annotated[str, typer.Option(help="Separated by commas.")] = "recall@20,ndcg@20",
+    long_tail: Annotated[int, typer.Option(help="An item with fewer training interactions is of the long tail.")] = 4,
+    dataset: Annotated[Path | None, typer.Option(help="Dataset folder, if it has moved.")] = None,
+    format_: Format = "terminal",
+    json: JsonFlag = False,
+) -> None:
+    """Show runs on the long tail of items, on cold items, and by what users took in training."""
+    if json and format_ not in ("terminal", "json"):
+        raise UsageError(f"--json and --format {format_} print two different things; give one of them")
+    from alignrec.studies.segment_table import segment_tables
+
+    names = [part.strip() for part in metrics.split(",") if part.strip()]
+    found = segment_tables(runs, metrics=names, long_tail=long_tail, dataset=dataset)
+    if json or format_ == "json":
+        print_json({"segments": [line for table in found for line in table.lines()]})
+    elif format_ == "csv":
+        typer.echo("\n".join(table.to_csv() for table in found), nl=False)
+    else:
+        print_grids([table.grid() for table in found], format_)

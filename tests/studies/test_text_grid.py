@@ -1,0 +1,25 @@
+import io
+
+from rich.console import Console
+
+from alignrec.studies.text_grid import TextGrid
+
+GRID = TextGrid("A_b", ("model", "n"), (("x|y", "1 ± 2 ↑"), ("z", "−3 ×")), ("50 % of it",))
+
+
+def test_markdown_escapes_its_own_signs_and_lists_the_notes():
+    lines = GRID.to_markdown().splitlines()
+    assert lines[2:6] == ["| model | n |", "| --- | ---: |", r"| x\|y | 1 ± 2 ↑ |", "| z | −3 × |"]
+    assert lines[-1] == "- 50 % of it"
+
+
+def test_latex_has_no_sign_that_breaks_it():
+    text = GRID.to_latex()
+    assert r"1 $\pm$ 2 $\uparrow$ \\" in text
+    assert r"\caption{A\_b. 50 \% of it}" in text
+
+
+def test_terminal_notes_are_not_squeezed_into_the_table():
+    console = Console(file=io.StringIO(), width=80)
+    console.print(TextGrid("t", ("a",), (("b",),), ("a note much wider than the table above it",)).to_terminal())
+    assert "a note much wider than the table above it\n" in console.file.getvalue()

@@ -4,7 +4,7 @@ import sys
 import pytest
 from datasets import small_dataset
 
-from alignrec.studies.tune_result import SELECTED_ON_TEST
+from alignrec.studies.tuning.result import SELECTED_ON_TEST
 
 pytest.importorskip("optuna")
 

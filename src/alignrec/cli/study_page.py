@@ -25,8 +25,8 @@ def page(
     json: JsonFlag = False,
 ) -> None:
     """Write a study as one HTML file: tables, figures, examples, settings, hashes and commands."""
-    from alignrec.studies.page import write_study_page  # heavy
-    from alignrec.studies.page_figures import read_figures
+    from alignrec.studies.page.document import write_study_page  # heavy
+    from alignrec.studies.page.figures import read_figures
 
     path = write_study_page(
         study, out, users=users, seed=seed, datasets=dataset_folders(dataset or []), figures=read_figures(figure or [])

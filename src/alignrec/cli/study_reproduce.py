@@ -10,7 +10,7 @@ from alignrec.cli.study_compare import Format, JobsOption
 from alignrec.errors import UsageError
 
 if TYPE_CHECKING:
-    from alignrec.studies.reproduce_result import Reproduction
+    from alignrec.studies.reproduction.result import Reproduction
 
 __all__ = ["print_grids", "reproduce"]
 
@@ -61,9 +61,9 @@ def reproduce(
     if table is None or out is None:
         missing = "the table" if table is None else "--out"
         raise UsageError(f"{missing} is missing; write PAPER/TABLE --dataset NAME=FOLDER --out FOLDER, or --list")
-    from alignrec.studies.reproduce import reproduce as reproduce_table
-    from alignrec.studies.reproduce_features import parse_feature_sets
-    from alignrec.studies.reproduce_request import ReproduceRequest
+    from alignrec.studies.reproduction.features import parse_feature_sets
+    from alignrec.studies.reproduction.reproduce import reproduce as reproduce_table
+    from alignrec.studies.reproduction.request import ReproduceRequest
 
     request = ReproduceRequest(
         models=tuple(_words(models or "")),
@@ -105,8 +105,8 @@ def print_grids(grids: Any, form: str) -> None:  # Any: an iterable of TextGrid,
 
 
 def _print_list(form: str) -> None:
-    from alignrec.studies.published import published_paper
-    from alignrec.studies.reproduce_recipes import RECIPES
+    from alignrec.studies.reproduction.published import published_paper
+    from alignrec.studies.reproduction.recipes import RECIPES
     from alignrec.studies.text_grid import TextGrid
 
     if form == "csv":

@@ -9,7 +9,7 @@ from alignrec.cli.output import JsonFlag, print_json
 from alignrec.errors import UsageError
 
 if TYPE_CHECKING:
-    from alignrec.studies.tune_result import TuneResult
+    from alignrec.studies.tuning.result import TuneResult
 
 __all__ = ["tune"]
 
@@ -61,7 +61,7 @@ def tune(
 ) -> None:
     """Search a model's settings: every trial is a run, the best on validation wins, the test split stays closed."""
     from alignrec.settings import parse_assignments  # heavy
-    from alignrec.studies.tune import tune as tune_model
+    from alignrec.studies.tuning.tune import tune as tune_model
 
     result = tune_model(
         dataset,
@@ -103,7 +103,7 @@ def _seeds(text: str | None) -> list[int] | None:
 def _print(result: "TuneResult") -> None:
     from rich.console import Console
 
-    from alignrec.studies.tune_result import SELECTED_ON_TEST
+    from alignrec.studies.tuning.result import SELECTED_ON_TEST
 
     console = Console()
     if not console.is_terminal:

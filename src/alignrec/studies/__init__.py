@@ -9,11 +9,11 @@ from alignrec.studies.pretraining_log import pretraining_table
 from alignrec.studies.pretraining_plan import RECIPES, CatalogueSettings, StartSettings
 from alignrec.studies.retraining import retrain
 from alignrec.studies.run_folder import Run, RunPlan
-from alignrec.studies.tracking import tracker_places
-from alignrec.studies.tracking_sink import TrackingError
+from alignrec.studies.tracking.sink import TrackingError
+from alignrec.studies.tracking.tracker import tracker_places
 from alignrec.studies.training import TrainingStoppedError, train
-from alignrec.studies.tune import tune
-from alignrec.studies.tune_result import TuneResult
+from alignrec.studies.tuning.result import TuneResult
+from alignrec.studies.tuning.tune import tune
 
 __all__ = [
     "RECIPES",

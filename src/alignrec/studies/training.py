@@ -17,7 +17,7 @@ from alignrec.runtime import keep_large_buffers, resolve_device, set_threads, to
 from alignrec.studies.run_folder import Run, RunPlan
 from alignrec.studies.run_identity import with_present_settings
 from alignrec.studies.run_planning import Sections, plan_run
-from alignrec.studies.tracking import Tracker
+from alignrec.studies.tracking.tracker import Tracker
 from alignrec.training import FitResult, Observer, RunFiles, TrainingSettings, attach_plugins, fit
 from alignrec.types import Embeddings
 

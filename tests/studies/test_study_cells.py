@@ -31,6 +31,11 @@ def test_cells_are_rows_times_seeds_and_rows_may_be_for_some_datasets(data, tmp_
     assert found == [(d, m, s) for d, m in (("a", "bpr"), ("b", "bpr"), ("b", "lightgcn")) for s in (0, 1)]
 
 
+def test_a_row_may_have_seeds_of_its_own(data):
+    found = cells(data, [{"model": "bpr"}, {"model": "lightgcn", "seeds": [7]}], seeds=[0, 1])
+    assert [(cell.label, cell.plan.seed) for cell in found] == [("bpr", 0), ("bpr", 1), ("lightgcn", 7)]
+
+
 def test_rows_that_are_the_same_run_are_refused(data):
     rows = [{"model": "bpr"}, {"label": "other", "model": "bpr", "settings": {"model.reg_weight": 0.1}}]
     with pytest.raises(SettingsError, match="rows 'bpr' and 'other' are one and the same run on small"):

@@ -75,7 +75,7 @@ def study_cells(study: StudySettings, *, device: str = "cpu") -> list[Cell]:
         for label, row in study.expanded():
             if row.datasets is not None and name not in row.datasets:
                 continue
-            for seed in study.seeds:
+            for seed in row.seeds or study.seeds:
                 plan = plan_run(
                     data,
                     row.model,

@@ -44,6 +44,8 @@ class RowSettings(Settings):
     """Settings with several values each: the row stands for all their combinations."""
     datasets: list[str] | None = None
     """Names of the datasets to run on; by default all."""
+    seeds: list[int] | None = Field(default=None, min_length=1)
+    """Seeds of this row, where they are others than the study's."""
 
     @property
     def name(self) -> str:
@@ -84,8 +86,9 @@ class StudySettings(Settings):
     def _names_fit(self) -> Self:
         if not self.datasets:
             raise ValueError("there is no dataset; name at least one with its folder")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"a seed is there twice in {self.seeds}; keep one")
+        for seeds in [self.seeds, *(row.seeds or [] for row in self.rows)]:
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"a seed is there twice in {seeds}; keep one")
         for row in self.rows:
             named = [*(row.datasets or []), *(row.features if isinstance(row.features, dict) else [])]
             unknown = [name for name in named if name not in self.datasets]

@@ -1,7 +1,7 @@
 """What the three papers and the toolbox they build on print, as typed values: every figure of every table.
 
 The numbers lie beside this module in `published_tables/PAPER.yaml`, with what is known to be inconsistent in them.
-Datasets, rows and columns are called as the papers call them; metrics as this library does (recall@20), as shares in 0..1.
+Datasets, rows and columns are called as the papers call them; metrics as this library does (recall@20), in 0..1.
 """
 
 from collections.abc import Mapping, Sequence

@@ -27,6 +27,14 @@ def test_json_has_what_report_json_has(command_line, run):
     assert printed["popularity"] == stored["popularity"]
 
 
+def test_item_knn_is_measured_where_it_is_asked_for_and_compared(command_line, run):
+    assert "item_knn" not in json.loads(command_line("evaluate", run, "--json").out)
+    assert "ItemKNN" in command_line("evaluate", run, "--item-knn").out
+    measured = json.loads((run / "report.json").read_text())["item_knn"]["test"]["recall@20"]
+    compared = json.loads(command_line("study", "compare", run, "--popularity", "--json").out)
+    assert compared["tables"][0]["untrained"]["ItemKNN"]["recall@20"] == measured > 0
+
+
 def test_an_unknown_metric_is_wrong_use(command_line, run):
     done = command_line("evaluate", run, "--metric", "accuracy@5")
     assert done.code == 2

@@ -31,7 +31,7 @@ def test_popularity_is_a_row_that_is_not_tested(command_line, tmp_path):
     run = train(data, model="bpr", out=tmp_path / "run", settings={"training": {"epochs": 1}})
     evaluate(run)
     found = json.loads(command_line("study", "compare", run.path, "--popularity", "--json").out)
-    assert found["tables"][0]["popularity"]["recall@20"] == run.report()["popularity"]["test"]["recall@20"]
+    assert found["tables"][0]["untrained"]["popularity"]["recall@20"] == run.report()["popularity"]["test"]["recall@20"]
     assert "popularity" in command_line("study", "compare", run.path, "--popularity", "--format", "csv").out
     assert "popularity" not in command_line("study", "compare", run.path, "--format", "csv").out
 

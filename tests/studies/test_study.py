@@ -38,7 +38,9 @@ def test_the_tables_name_rows_as_the_study_does_and_show_popularity(study):
     assert grid.rows[1][2][1].mean == report["test"]["coverage@20"]
     assert "| mine | 1 |" in (study.path / "table.md").read_text()
     assert "mine & 1 &" in (study.path / "table.tex").read_text()
-    assert json.loads((study.path / "comparison.json").read_text())["tables"][0]["popularity"]["recall@5"] > 0
+    assert (
+        json.loads((study.path / "comparison.json").read_text())["tables"][0]["untrained"]["popularity"]["recall@5"] > 0
+    )
 
 
 def test_without_its_baseline_rows_are_tested_against_the_best_other(study):

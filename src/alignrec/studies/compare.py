@@ -26,10 +26,9 @@ from alignrec.evaluation import (
 from alignrec.studies.comparison_grid import Cell, ComparisonGrid, marked
 from alignrec.studies.run_groups import RunGroup, group_runs, read_evaluated
 
-__all__ = ["ALPHA", "DEFAULT_COMPARED", "POPULARITY", "Comparison", "ComparisonTable", "Contrast", "compare"]
+__all__ = ["ALPHA", "DEFAULT_COMPARED", "Comparison", "ComparisonTable", "Contrast", "compare"]
 
 ALPHA = 0.01
-POPULARITY = "popularity"  # label of its row
 DEFAULT_COMPARED = ("recall@20", "ndcg@20")
 _TESTS = ("users", "users_wilcoxon", "seeds")
 
@@ -64,7 +63,9 @@ class ComparisonTable:
     groups: tuple[RunGroup, ...]
     contrasts: tuple[Contrast, ...]
     baseline: str | None
-    popularity: Mapping[str, float]  # metric -> figure of popularity; empty: not asked for
+    untrained: Mapping[
+        str, Mapping[str, float]
+    ]  # label, such as "popularity" -> metric -> figure; empty: not asked for
 
     def cell(self, group: RunGroup, name: str) -> Cell:
         """Mean and sample standard deviation over the seeds of a row; not marked as best."""
@@ -81,12 +82,11 @@ class ComparisonTable:
         """The printed form. Figures beyond accuracy have no best: more of them is not better by itself."""
         labels: list[tuple[str, int | None]] = [(group.label, len(group.runs)) for group in self.groups]
         columns = [[self.cell(group, name) for group in self.groups] for name in self.metrics]
-        if self.popularity:
-            labels.insert(0, (POPULARITY, None))
-            columns = [
-                [Cell(self.popularity.get(name), None), *column]
-                for name, column in zip(self.metrics, columns, strict=True)
-            ]
+        labels = [(label, None) for label in self.untrained] + labels
+        columns = [
+            [*(Cell(line.get(name), None) for line in self.untrained.values()), *column]
+            for name, column in zip(self.metrics, columns, strict=True)
+        ]
         shown = [
             column if name.partition("@")[0] in BEYOND_KINDS else marked(column)
             for name, column in zip(self.metrics, columns, strict=True)
@@ -116,9 +116,10 @@ class ComparisonTable:
                     record[f"p_{test}_holm"] = contrast.corrected[test] if contrast else None
                 found.append(record)
         empty = dict.fromkeys(found[0]) if found else {}
-        for name, value in self.popularity.items():
-            about = {"dataset": self.dataset, "dataset_hash": self.dataset_hash, "split": self.split}
-            found.append({**empty, **about, "label": POPULARITY, "metric": name, "mean": value})
+        for label, line in self.untrained.items():
+            for name, value in line.items():
+                about = {"dataset": self.dataset, "dataset_hash": self.dataset_hash, "split": self.split}
+                found.append({**empty, **about, "label": label, "metric": name, "mean": value})
         return found
 
     def as_dict(self) -> dict[str, Any]:  # Any: JSON values
@@ -140,7 +141,8 @@ class ComparisonTable:
         ]
         about = {"name": self.dataset, "hash": self.dataset_hash}
         contrasts = [asdict(contrast) for contrast in self.contrasts]
-        return {"dataset": about, "rows": rows, "popularity": dict(self.popularity), "contrasts": contrasts}
+        lines = {label: dict(line) for label, line in self.untrained.items()}
+        return {"dataset": about, "rows": rows, "untrained": lines, "contrasts": contrasts}
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def compare(
         baseline: label of the row that all others are tested against; by default the best other row.
         split: `test` or `valid`.
         labels: what to call the rows, by the folders of their runs; by default what sets them apart.
-        popularity: whether popularity, measured when a run was evaluated, is a row too; it is not tested.
+        popularity: whether popularity (and ItemKNN, where it was measured) is a row too; they are not tested.
 
     Raises:
         UsageError: no run, an unknown metric, split or baseline, or one seed of a model given twice.
@@ -213,9 +215,17 @@ def compare(
         rows = tuple(group for group in groups if group.plan.dataset["hash"] == digest)
         contrasts = _contrasts(rows, accuracy, baseline)
         about = rows[0].plan.dataset["name"], digest, split
-        line = next(iter(rows[0].runs.values())).popularity if popularity else {}
-        tables.append(ComparisonTable(*about, names, rows, contrasts, baseline, line))
+        tables.append(ComparisonTable(*about, names, rows, contrasts, baseline, _untrained(rows) if popularity else {}))
     return Comparison(split, names, tuple(tables))
+
+
+def _untrained(groups: Sequence[RunGroup]) -> dict[str, Mapping[str, float]]:
+    """What needs no training, from the first run that it was measured beside."""
+    found: dict[str, Mapping[str, float]] = {}
+    for run in (run for group in groups for run in group.runs.values()):
+        for label, line in run.untrained.items():
+            found.setdefault(label, line)
+    return found
 
 
 def _contrasts(groups: Sequence[RunGroup], metrics: Sequence[str], baseline: str | None) -> tuple[Contrast, ...]:

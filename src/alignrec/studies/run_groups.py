@@ -15,6 +15,7 @@ from alignrec.studies.run_identity import run_key, with_present_settings
 
 __all__ = ["EvaluatedRun", "RunGroup", "group_runs", "read_evaluated"]
 
+_UNTRAINED = {"popularity": "popularity", "item_knn": "ItemKNN"}  # key in report.json -> label of its row
 _CLOSE = 1e-9  # between a mean of per_user.parquet and the one in report.json
 
 
@@ -27,7 +28,7 @@ class EvaluatedRun:
     users: NDArray[np.int64]  # (n,) ascending user indices
     values: Mapping[str, NDArray[np.float64]]  # metric -> (n,)
     figures: Mapping[str, float]  # metric, or figure beyond accuracy -> the one in report.json
-    popularity: Mapping[str, float]  # the same of popularity, as far as they were measured
+    untrained: Mapping[str, Mapping[str, float]]  # the same of "popularity" and "ItemKNN", as far as they were measured
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,11 @@ def read_evaluated(path: str | Path, *, split: str, metrics: Sequence[str], beyo
         if not len(column) or not abs(column.mean() - there[name]) < _CLOSE:
             raise ArtifactError(f"{file} and report.json differ in {name}; run 'alignrec evaluate {path}' again")
     figures = {name: float(there[name]) for name in (*metrics, *beyond)}
-    line = report.get("popularity", {}).get(split, {})
-    popularity = {name: float(line[name]) for name in figures if name in line}
-    return EvaluatedRun(run.path, plan, rows["user"].to_numpy().astype(np.int64), values, figures, popularity)
+    lines = {label: report.get(key, {}).get(split, {}) for key, label in _UNTRAINED.items()}
+    untrained = {
+        label: {name: float(line[name]) for name in figures if name in line} for label, line in lines.items() if line
+    }
+    return EvaluatedRun(run.path, plan, rows["user"].to_numpy().astype(np.int64), values, figures, untrained)
 
 
 def _remedy(path: str | Path, missing: Sequence[str], metrics: Sequence[str]) -> str:

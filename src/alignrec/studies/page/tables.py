@@ -3,7 +3,7 @@
 from html import escape
 
 from alignrec.evaluation import Significance
-from alignrec.studies.compare import POPULARITY, ComparisonTable, Contrast
+from alignrec.studies.compare import ComparisonTable, Contrast
 from alignrec.studies.comparison_grid import DIGITS, Cell
 from alignrec.studies.page.parts import folded, notes, table
 from alignrec.studies.page.results import DatasetResults
@@ -21,8 +21,8 @@ def results_markup(results: DatasetResults, metrics: list[str], baseline: str | 
     grid = found.grid() if found is not None else None
     shown = {label: (seeds, cells) for label, seeds, cells in (grid.rows if grid else ())}
     rows = []
-    if POPULARITY in shown and POPULARITY not in results.rows:
-        rows.append([_label(POPULARITY), *_line(*shown[POPULARITY])])
+    untrained = results.table.untrained if results.table is not None else {}
+    rows += [[_label(name), *_line(*shown[name])] for name in untrained if name in shown and name not in results.rows]
     for label in results.rows:
         failed = [entry for entry in results.failures if entry.row == label]
         if label in shown:

@@ -9,10 +9,10 @@ import pytest
 from datasets import small_dataset
 
 from alignrec.errors import AlignrecError
-from alignrec.studies import study_runner
+from alignrec.studies import study_runner, train
 from alignrec.studies.study_cells import study_cells
 from alignrec.studies.study_runner import make_features, run_cells
-from alignrec.studies.study_settings import StudySettings
+from alignrec.studies.study_settings import StudySettings, sections
 
 METRICS = ("recall@5",)
 
@@ -52,32 +52,34 @@ def test_a_run_says_the_command_that_makes_it_alone(made):
     assert command == cells[0].command(results[0].run.path)
 
 
-def test_a_killed_study_goes_on_to_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_study_goes_on_to_the_same_bytes(tmp_path, how):
     data = small_dataset(tmp_path / "small").path
-    row = {
-        "model": "bpr",
-        "settings": {"training.epochs": 400, "training.checkpoint_seconds": 0, "training.patience": 400},
-    }
+    row = {"model": "bpr", "settings": {"training.epochs": 300, "training.patience": 300}}
     cell = study_cells(settings(data, [row]))[0]
-    asked = {"request": cell.request(), "out": str(tmp_path / "runs" / cell.key), "metrics": METRICS}
     script = (
-        "import json, sys; from pathlib import Path; from alignrec.studies.study_settings import StudySettings\n"
+        "import json, signal; from pathlib import Path; from alignrec.studies.study_settings import StudySettings\n"
         "from alignrec.studies.study_cells import study_cells; from alignrec.studies.study_runner import run_cells\n"
-        f"study = StudySettings.create(json.loads({json.dumps(settings(data, [row]).model_dump_json())}))\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background\n"
+        f"study = StudySettings.create(json.loads({settings(data, [row]).model_dump_json()!r}))\n"
         f"run_cells(study_cells(study), Path({str(tmp_path / 'runs')!r}), metrics={METRICS!r})\n"
     )
-    study = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    study = subprocess.Popen(
+        [sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True
+    )
     lines = tmp_path / "runs" / cell.key / "metrics.jsonl"
     deadline = time.monotonic() + 100
     while not (lines.is_file() and lines.read_bytes().count(b"\n") >= 3):
         assert study.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    study.send_signal(signal.SIGKILL)
-    study.wait()
+    study.send_signal(how)
+    _, said = study.communicate()
+    assert ("stopped; the same command goes on" in said) == (how == signal.SIGTERM)
     result = run_cells([cell], tmp_path / "runs", metrics=METRICS)[0]
-    assert asked["out"] == str(result.run.path)
-    assert [json.loads(line)["epoch"] for line in lines.read_text().splitlines()] == list(range(1, 401))
+    straight = train(data, model="bpr", out=tmp_path / "straight", settings=sections(row["settings"]))
+    for name in ("metrics.jsonl", "model.safetensors"):
+        assert (result.run.path / name).read_bytes() == (straight.path / name).read_bytes()
 
 
 def test_features_that_cannot_be_made_stop_the_study_with_the_encoder_s_line(tmp_path):

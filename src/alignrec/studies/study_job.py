@@ -7,6 +7,7 @@ study's next process for the same cell waits for it and then finds the run finis
 import fcntl
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,10 +60,11 @@ def _locked(path: Path) -> Iterator[None]:
 
 def main() -> int:
     """Read `{"request": …, "out": …, "metrics": […]}` from standard input; one line on standard error if it fails."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a study in the background hands down that it is ignored
     asked = json.loads(sys.stdin.read())
     try:
         run_cell(asked["request"], Path(asked["out"]), tuple(asked["metrics"]))
-    except TrainingStoppedError as error:
+    except (TrainingStoppedError, KeyboardInterrupt) as error:
         sys.stderr.write(f"{error}\n")
         return STOPPED
     except (AlignrecError, OSError) as error:

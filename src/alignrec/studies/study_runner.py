@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,7 +91,7 @@ def run_cells(
         else:
             waiting.append(cell)
     show = display or StudyDisplay()
-    with show.watching(cells, [result.cell for result in results.values()]):
+    with show.watching(cells, [result.cell for result in results.values()]), _termination_as_interrupt():
         working: list[_Working] = []
         try:
             while waiting or working:
@@ -150,6 +152,21 @@ def _stop(working: Iterable[_Working]) -> None:
     for each in working:
         _said(each.process)
         each.process.wait()
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """`kill` stops a study as Ctrl-C does, also one in the background, where Ctrl-C is ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGTERM, signal.SIGINT)
+    previous = [signal.signal(each, signal.default_int_handler) for each in signals]
+    try:
+        yield
+    finally:
+        for each, handler in zip(signals, previous, strict=True):
+            signal.signal(each, handler)
 
 
 def _said(process: subprocess.Popen[str]) -> str:

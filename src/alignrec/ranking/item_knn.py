@@ -1,7 +1,11 @@
 """ItemKNN: what is bought together, without training (Sarwar et al., WWW 2001). The line a trained model must beat.
 
-score(u, i) = Σ over the items j of u that are among the nearest of i of cos(i, j), the cosine of the items' columns of
-users. Sparse throughout and in blocks: no users x items or items x items matrix exists.
+With n_ij the users who took both i and j, and d_i those who took i,
+
+    s_ij = n_ij / (√(d_i d_j) + shrink) ;  score(u, i) = Σ over the items j of u that are among the nearest of i of s_ij
+
+The cosine of two items that one and the same user took alone is 1; `shrink` keeps such pairs from standing above pairs
+that many users took. Sparse throughout and in blocks: no users x items or items x items matrix exists.
 """
 
 import numpy as np
@@ -17,24 +21,28 @@ __all__ = ["item_knn"]
 _ROWS = 1024  # items, or users, at a time
 
 
-def item_knn(train: Interactions, k: int, *, n_neighbors: int = 100) -> Ranking:
+def item_knn(train: Interactions, k: int, *, n_neighbors: int = 500, shrink: float = 100.0) -> Ranking:
     """The k best unseen items of every user; ties by the lowest item index.
 
     Args:
         train: (U, I) training interactions; a user's own items are left out of the list.
         k: length of the lists; items without any score are not listed, the rest of a short list is item -1.
         n_neighbors: nearest items kept per item, itself not among them.
+        shrink: 0 or more; 0 is the plain cosine.
 
     Returns:
         items (U, k) int64 and scores (U, k) float32.
 
     Raises:
-        UsageError: k or n_neighbors below 1.
+        UsageError: k or n_neighbors below 1, or shrink below 0.
     """
-    if k < 1 or n_neighbors < 1:
-        raise UsageError(f"k is {k} and n_neighbors {n_neighbors}; both must be 1 or more")
+    if k < 1 or n_neighbors < 1 or shrink < 0:
+        raise UsageError(
+            f"k is {k}, n_neighbors {n_neighbors}, shrink {shrink}; k and n_neighbors must be 1 or more, "
+            "shrink 0 or more"
+        )
     taken = sparse.csr_array((np.ones(train.nnz), train.indices, train.indptr), shape=train.shape)
-    near = _neighbours(taken, n_neighbors).T.tocsr()  # (I, I): near[j, i] = cos(i, j)
+    near = _neighbours(taken, n_neighbors, shrink).T.tocsr()  # (I, I): near[j, i] = s_ij
     items = np.full((taken.shape[0], k), -1, dtype=np.int64)
     scores = np.full((taken.shape[0], k), -np.inf, dtype=np.float32)
     for start in range(0, taken.shape[0], _ROWS):
@@ -46,18 +54,18 @@ def item_knn(train: Interactions, k: int, *, n_neighbors: int = 100) -> Ranking:
     return Ranking(torch.from_numpy(items), torch.from_numpy(scores))
 
 
-def _neighbours(taken: sparse.csr_array, n_neighbors: int) -> sparse.csr_array:
-    """cos(i, j) of the nearest j of every i, (I, I)."""
-    degrees = np.asarray(taken.sum(axis=0)).reshape(-1)
-    scale = sparse.diags_array(1 / np.sqrt(np.maximum(degrees, 1)))
-    columns = (taken @ scale).tocsr()
-    by_item, n_items = columns.T.tocsr(), taken.shape[1]
+def _neighbours(taken: sparse.csr_array, n_neighbors: int, shrink: float) -> sparse.csr_array:
+    """s_ij of the nearest j of every i, (I, I)."""
+    roots = np.sqrt(np.asarray(taken.sum(axis=0)).reshape(-1))
+    by_item, n_items = taken.T.tocsr(), taken.shape[1]
     kept = []
     for start in range(0, n_items, _ROWS):
-        block = sparse.coo_array(by_item[start : start + _ROWS] @ columns)
+        block = sparse.coo_array(by_item[start : start + _ROWS] @ taken)
         others = block.col != block.row + start
-        clean = sparse.csr_array((block.data[others], (block.row[others], block.col[others])), shape=block.shape)
-        row, column, value, _ = _best(clean, n_neighbors)
+        row, column, together = block.row[others], block.col[others], block.data[others]
+        values = together / (roots[row + start] * roots[column] + shrink)
+        near = sparse.csr_array((values, (row, column)), shape=block.shape)
+        row, column, value, _ = _best(near, n_neighbors)
         kept.append(sparse.csr_array((value, (row, column)), shape=block.shape))
     return sparse.csr_array(sparse.vstack(kept))
 

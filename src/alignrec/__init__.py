@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from alignrec.features import FeatureTable
     from alignrec.probes import probe
     from alignrec.serving import Recommender
-    from alignrec.studies import Run, evaluate, train
+    from alignrec.studies import Run, compare, evaluate, retrain, train
 
 __version__ = version("alignrec")
 
@@ -24,8 +24,10 @@ _HOME = {
     "FeatureTable": "alignrec.features",
     "Recommender": "alignrec.serving",
     "Run": "alignrec.studies",
+    "compare": "alignrec.studies",
     "evaluate": "alignrec.studies",
     "probe": "alignrec.probes",
+    "retrain": "alignrec.studies",
     "train": "alignrec.studies",
 }
 
@@ -36,8 +38,10 @@ __all__ = [
     "Recommender",
     "Run",
     "__version__",
+    "compare",
     "evaluate",
     "probe",
+    "retrain",
     "train",
 ]
 

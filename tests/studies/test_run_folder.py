@@ -23,6 +23,13 @@ def test_the_first_difference_of_plans_is_told_in_words() -> None:
     assert replace(PLAN, features={"a": "x"}).difference(PLAN) == "features a: was None, now 'x'"
 
 
+def test_the_same_features_in_another_order_are_another_run() -> None:
+    first, second = (
+        replace(PLAN, features=dict(pairs)) for pairs in ([("a", "x"), ("b", "y")], [("b", "y"), ("a", "x")])
+    )
+    assert second.difference(first) == "features were in the order a, b, now b, a"
+
+
 def test_plugins_are_the_sections_named_after_them() -> None:
     plugged = replace(PLAN, settings={**PLAN.settings, "plugin.uia": {"weight": 0.1}, "plugin.cca": {"weight": 1.0}})
     assert plugged.plugins == {"uia": {"weight": 0.1}, "cca": {"weight": 1.0}}

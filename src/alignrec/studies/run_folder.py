@@ -53,6 +53,9 @@ class RunPlan:
         for key in ours:
             if key != "versions" and ours[key] != theirs[key]:
                 return f"{key} {_shortest_difference(theirs[key], ours[key])}"
+        orders = [", ".join(plan.features) for plan in (other, self)]
+        if orders[0] != orders[1]:  # parameters are drawn in the order of the tables
+            return f"features were in the order {orders[0]}, now {orders[1]}"
         return None
 
 

@@ -17,7 +17,9 @@ def test_every_model_plugin_and_setting_of_a_study_exists(file):
     for _, row in load_study(file).expanded():
         classes = {"model": model_class(row.model).Config, "training": TrainingSettings}
         classes |= {f"plugin.{name}": plugin_class(name).Config for name in row.plugins}
-        for section, values in sections(row.settings).items():
+        found = sections(row.settings)
+        assert set(found) <= set(classes), "settings of a plug-in that is not attached"
+        for section, values in found.items():
             classes[section].create(values, section=section)
 
 

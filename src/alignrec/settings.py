@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alignrec.errors import SettingsError
 
-__all__ = ["Settings", "add_configurable", "parse_assignments", "split_name"]
+__all__ = ["Settings", "add_configurable", "find_configurable", "parse_assignments", "split_name"]
 
 T = TypeVar("T")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")  # no dot: names stand in settings, as in plugin.NAME.KEY
@@ -135,3 +135,17 @@ def add_configurable(
     if (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
         raise SettingsError(f"{kind} {name!r} exists: {there.__module__}.{there.__qualname__}; choose another name")
     table[key] = cls
+
+
+def find_configurable(table: Mapping[str, type[T]], kind: str, name: str) -> type[T]:
+    """The class called `name` (case does not matter) in `table`.
+
+    Raises:
+        SettingsError: there is none; names the nearest.
+    """
+    key = name.lower()
+    if key not in table:
+        near = difflib.get_close_matches(key, table, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise SettingsError(f"unknown {kind} {name!r}; {hint}allowed: {', '.join(table)}")
+    return table[key]

@@ -3,14 +3,12 @@
 The table grows: `register_plugin` adds a class from outside the package, which is then attached by its name.
 """
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from alignrec.errors import SettingsError
 from alignrec.losses.bm3 import Bm3Alignment
 from alignrec.losses.bma import Bma
 from alignrec.losses.content_alignment import ContentAlignment
@@ -18,7 +16,7 @@ from alignrec.losses.feature_similarity import FeatureSimilarity
 from alignrec.losses.fettle import Fettle
 from alignrec.losses.plugin import Plugin, PluginInputs
 from alignrec.losses.user_item_alignment import UserItemAlignment
-from alignrec.settings import add_configurable
+from alignrec.settings import add_configurable, find_configurable
 
 __all__ = ["PLUGINS", "create_plugin", "plugin_class", "register_plugin"]
 
@@ -51,12 +49,7 @@ def plugin_class(name: str) -> type[Plugin[Any]]:
     Raises:
         SettingsError: no such plug-in.
     """
-    key = name.lower()
-    if key not in PLUGINS:
-        near = difflib.get_close_matches(key, PLUGINS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SettingsError(f"unknown plugin {name!r}; {hint}allowed: {', '.join(PLUGINS)}")
-    return PLUGINS[key]
+    return find_configurable(PLUGINS, "plugin", name)
 
 
 def create_plugin(

@@ -3,14 +3,12 @@
 The table grows: `register_model` adds a class from outside the package, which is then trained by its name.
 """
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from alignrec.errors import SettingsError
 from alignrec.models.alignrec import AlignRec
 from alignrec.models.base import Backbone
 from alignrec.models.bm3 import BM3
@@ -29,7 +27,7 @@ from alignrec.models.ncl import NCL
 from alignrec.models.sgl import SGL
 from alignrec.models.slmrec import SLMRec
 from alignrec.models.vbpr import VBPR
-from alignrec.settings import add_configurable
+from alignrec.settings import add_configurable, find_configurable
 from alignrec.types import TrainData
 
 __all__ = ["MODELS", "create_model", "model_class", "register_model"]
@@ -74,12 +72,7 @@ def model_class(name: str) -> type[Backbone[Any]]:
     Raises:
         SettingsError: no such model.
     """
-    key = name.lower()
-    if key not in MODELS:
-        near = difflib.get_close_matches(key, MODELS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SettingsError(f"unknown model {name!r}; {hint}allowed: {', '.join(MODELS)}")
-    return MODELS[key]
+    return find_configurable(MODELS, "model", name)
 
 
 def create_model(

@@ -62,6 +62,23 @@ def test_a_plugin_that_needs_features_says_what_to_add(name: str) -> None:
         attach_plugins(backbone_of("lightgcn"), bare, {name: {}}, 0)
 
 
+@pytest.mark.parametrize("host", ["lightgcn", "vbpr"])
+def test_an_alignment_that_could_reach_nothing_that_is_scored_is_refused(host: str) -> None:
+    with pytest.raises(SettingsError, match="with detach_id=true moves content vectors only"):
+        attach_plugins(backbone_of(host), DATA, {"bm3": {"detach_id": True}}, 0)
+
+
+def test_constant_id_targets_are_for_hosts_with_content_vectors() -> None:
+    assert "bm3.id" in attach_plugins(backbone_of("freedom"), DATA, {"bm3": {"detach_id": True}}, 0)(BATCH)
+
+
+@pytest.mark.parametrize("host", ["bpr", "lightgcn", "vbpr"])
+def test_bm3s_alignment_moves_the_items_that_are_scored(host: str) -> None:
+    objective = attach_plugins(backbone_of(host), DATA, {"bm3": {}}, 0)
+    objective(BATCH)["bm3.id"].backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in objective.backbone.parameters())
+
+
 def test_a_plugin_on_users_and_items_alone_needs_no_features() -> None:
     bare = type(DATA)(DATA.interactions)
     assert "uia.pairs" in attach_plugins(backbone_of("lightgcn"), bare, {"uia": {}}, 0)(BATCH)

@@ -4,10 +4,10 @@ BM3: Zhou et al., Bootstrap latent representations for multi-modal recommendatio
 recommenders it is the competitor in table 2 of FETTLE (Li et al., SIGIR 2024), which describes it in one sentence.
 With i the scored item vectors, m a modality's, P a linear predictor shared by all, drop dropout and sg a constant:
 
-    L = weight · Σ_m { [1 − mean cos(P(m), sg drop(i))] + [1 − mean cos(P(m), sg drop(m))] }
+    L = weight · Σ_m { [1 − mean cos(P(m), drop(i))] + [1 − mean cos(P(m), sg drop(m))] }
 
-Targets are constants here as in BM3 itself. The table shows collapsing hosts, which a constant target cannot cause in
-the host: `detach_id=false` lets the gradient into the host's item vectors.
+The gradient goes into the host's item vectors, as it must have done in the hosts that collapse in that table. Constant
+targets sg drop(i), as in BM3 itself, are `detach_id=true`: of use only to a host that computes content vectors itself.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,9 @@ class Bm3AlignmentConfig(Settings):
     """w of the whole; searched between 1e-4 and 2."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of a target's coordinates that are dropped."""
-    detach_id: bool = True
-    """Whether the id vectors are constant targets; false lets the alignment move the host's item vectors."""
+    detach_id: bool = False
+    """Whether the id vectors are constant targets; false lets the alignment move the host's item vectors. Refused where
+    the host computes no content vectors of its own, since nothing that is scored would move."""
 
 
 class Bm3Alignment(Plugin[Bm3AlignmentConfig]):
@@ -52,9 +53,9 @@ class Bm3Alignment(Plugin[Bm3AlignmentConfig]):
         self.predictor_bias = nn.Parameter(torch.zeros(inputs.size))
 
     @classmethod
-    def needs(cls, config: Bm3AlignmentConfig) -> Needs:  # noqa: ARG003
-        """Content vectors."""
-        return Needs(content=True)
+    def needs(cls, config: Bm3AlignmentConfig) -> Needs:
+        """Content vectors; the host's own where nothing else of the host could move."""
+        return Needs(content=True, of_host="detach_id=true" if config.detach_id else None)
 
     def forward(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`id`: modalities predict the id vector; `self`: they predict themselves. Sums over modalities."""

@@ -30,6 +30,9 @@ class Needs:
     """`views["behaviour"]` and `views["content"]`, of one width."""
     features: bool = False
     """The features themselves, fixed."""
+    of_host: str | None = None
+    """The setting under which only content vectors that the backbone itself computes will do: projected ones would be
+    trained without effect on what is scored. None where projected ones will do."""
 
 
 @dataclass(frozen=True)

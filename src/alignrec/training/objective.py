@@ -64,7 +64,8 @@ def attach_plugins(
         seed: of the run.
 
     Raises:
-        SettingsError: unknown plug-in or setting, or a plug-in needs features and there are none.
+        SettingsError: unknown plug-in or setting, a plug-in needs features and there are none, or it could not reach
+            what the backbone scores with.
     """
     if not plugins:
         return Objective(backbone)
@@ -98,3 +99,8 @@ def _refuse_missing(name: str, needs: Needs, provided: Provided, data: TrainData
     projects = (needs.content or (needs.views and not provided.views)) and not provided.modalities
     if (needs.features or projects) and not data.features:
         raise SettingsError(f"plugin {name!r} needs item features and none are given; add --features NAME")
+    if needs.of_host and not provided.modalities:
+        raise SettingsError(
+            f"plugin {name!r} with {needs.of_host} moves content vectors only, and this model scores with none of its "
+            "own: nothing would change; leave the setting out"
+        )

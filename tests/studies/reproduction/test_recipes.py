@@ -61,7 +61,7 @@ def test_plug_ins_bring_features_to_models_that_know_none():
     assert (rows["BPR"].features, rows["BPR"].plugins) == ("", ())
     assert (rows["BPR+FETTLE"].features, rows["BPR+FETTLE"].plugins) == ("Amazon", ("fettle",))
     assert rows["FREEDOM+FETTLE"].settings["plugin.fettle.cluster_temperature"] == 0.05
-    assert rows["SGL+BM3"].fixed == {"plugin.bm3.detach_id": False}
+    assert rows["SGL+BM3"].plugins == ("bm3",)
 
 
 def test_the_logged_weights_of_fettle_are_read_from_the_label():

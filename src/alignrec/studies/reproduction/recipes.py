@@ -207,11 +207,10 @@ def _attached(label: str, dataset: str) -> RowRecipe:
     row = _row(host, dataset)
     if not plugin:
         return row
-    fixed = {**row.fixed, **({"plugin.bm3.detach_id": False} if plugin == "BM3" else {})}
     settings = dict(row.settings)
     if label == "FREEDOM+FETTLE":  # section 4.6: its best temperature there
         settings["plugin.fettle.cluster_temperature"] = 0.05
-    return RowRecipe(label, row.model, settings, fixed, (plugin.lower(),), "Amazon")
+    return RowRecipe(label, row.model, settings, row.fixed, (plugin.lower(),), "Amazon")
 
 
 def _logged(labels: tuple[str, ...], dataset: str) -> Iterator[RowRecipe]:

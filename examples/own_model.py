@@ -20,8 +20,7 @@ class SimilarItems(Backbone):
         size: int = 32  # length of a user's and an item's vector
         n_neighbors: int = 10  # items whose vectors are added to an item's own
 
-    needs_features = True
-    training_defaults = {"lr": 0.01}  # settings of the training section; whoever trains may give others
+    training_defaults, needs_features = {"lr": 0.01}, True  # whoever trains may set another lr
 
     def __init__(self, config, data, rng):
         super().__init__(config, data)
@@ -37,4 +36,5 @@ class SimilarItems(Backbone):
 
 
 register_model("similar-items", SimilarItems)
-print(train(sys.argv[1], model="similar-items", features=[sys.argv[2]], out=sys.argv[3]).report()["valid"])
+if __name__ == "__main__":
+    print(train(sys.argv[1], model="similar-items", features=[sys.argv[2]], out=sys.argv[3]).report()["valid"])

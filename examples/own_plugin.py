@@ -21,7 +21,7 @@ class Spread(Plugin):
 
 
 register_plugin("spread", Spread)
-run = alignrec.train(
-    sys.argv[1], model=sys.argv[2], plugins=["spread"], settings={"plugin.spread": {"weight": 0.1}}, out=sys.argv[3]
-)
-print(run.report()["valid"])
+if __name__ == "__main__":
+    settings = {"plugin.spread": {"weight": 0.1}}
+    run = alignrec.train(sys.argv[1], model=sys.argv[2], plugins=["spread"], settings=settings, out=sys.argv[3])
+    print(run.report()["valid"])

@@ -1,6 +1,8 @@
 """Fixtures all tests share. One thread: results repeat to the byte and two workers do not fight."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,6 +11,9 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 import hypothesis
 import pytest
 import torch
+
+from alignrec.losses import registry as plugin_registry
+from alignrec.models import registry as model_registry
 
 torch.set_num_threads(1)
 
@@ -20,6 +25,22 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 ROOT = Path(__file__).resolve().parent.parent
 GOLDENS = Path(__file__).resolve().parent / "goldens"
 SHARED = Path(os.environ.get("ALIGNREC_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture
+def forgotten_extensions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test imports as an extension is gone after it: names of models and plug-ins, modules, the variable."""
+    monkeypatch.setenv("ALIGNREC_IMPORT", "")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    modules = set(sys.modules)
+    tables = [(table, dict(table)) for table in (model_registry._MODELS, plugin_registry._PLUGINS)]
+    yield
+    for table, before in tables:
+        table.clear()
+        table.update(before)
+    for name in set(sys.modules) - modules:
+        if not name.startswith("alignrec."):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

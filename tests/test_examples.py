@@ -66,6 +66,21 @@ def test_a_run_of_ones_own_model_is_evaluated_and_recommends_without_its_class(q
     assert len(Recommender.load(made.path).recommend([made.dataset().users.ids[0]], k=5)) == 5
 
 
+def test_a_studys_processes_know_ones_own_model(quickstart: tuple[Path, str]) -> None:
+    folder, _ = quickstart
+    study = folder / "study.yaml"
+    study.write_text(
+        f"name: own\ndatasets: {{shop: {folder / 'shop'}}}\nseeds: [1, 2]\nrows: [{{label: own, model: similar-items,"
+        " features: [tfidf], settings: {training.epochs: 1}}]\n"
+    )
+    words = ["--import", str(EXAMPLES / "own_model.py"), "study", "compare", str(study), "--out", str(folder / "study")]
+    done = subprocess.run([sys.executable, "-m", "alignrec", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "study" / "table.md").read_text().count("| own |") == 1
+    code = {tuple(Run.open(path.parent).plan.code) for path in folder.glob("**/runs/*/run.json")}
+    assert code == {("model",)}
+
+
 def test_the_terms_of_ones_own_plugin_are_logged_and_its_settings_recorded(quickstart: tuple[Path, str]) -> None:
     folder, _ = quickstart
     run("own_plugin.py", folder / "shop", "lightgcn", folder / "spread")

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from alignrec.cli.app import app
+from alignrec.extensions import import_extensions
 from alignrec.losses.registry import PLUGINS
 from alignrec.models.registry import MODELS
 from alignrec.settings import Settings, parse_assignments
@@ -142,9 +143,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 COMMANDS = [pytest.param(words, id=f"{page.name}: {' '.join(words)}") for page in PAGES for words in commands_in(page)]
 
 
-@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.usefixtures("elsewhere", "forgotten_extensions")
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_exists_with_its_options_models_and_settings(words: list[str]) -> None:
+    if words[:1] == ["--import"]:
+        import_extensions([str(ROOT / words[1])])
     command, options = parsed(words)
     if command == "train" and not options["from_run"]:
         require_settings(options)

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alignrec.errors import SettingsError
+from alignrec.extensions import load_installed
 
 __all__ = ["Settings", "add_configurable", "find_configurable", "parse_assignments", "split_name"]
 
@@ -138,12 +139,14 @@ def add_configurable(
 
 
 def find_configurable(table: Mapping[str, type[T]], kind: str, name: str) -> type[T]:
-    """The class called `name` (case does not matter) in `table`.
+    """The class called `name` (case does not matter) in `table`, which installed extensions may add to.
 
     Raises:
         SettingsError: there is none; names the nearest.
     """
     key = name.lower()
+    if key not in table:
+        load_installed()
     if key not in table:
         near = difflib.get_close_matches(key, table, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""

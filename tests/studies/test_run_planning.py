@@ -1,9 +1,13 @@
+import inspect
+
 import pytest
 import torch
 from datasets import small_dataset
 
 from alignrec.errors import AlignrecError
-from alignrec.studies.run_planning import plan_run
+from alignrec.models import BPR, registry
+from alignrec.studies.run_identity import run_key
+from alignrec.studies.run_planning import code_hashes, plan_run
 
 
 def plan(data, model="lightgcn", features=(), plugins=(), settings=None):
@@ -31,3 +35,35 @@ def test_every_default_is_filled_in_and_a_model_s_own_defaults_come_first(tmp_pa
 def test_nothing_unknown_gets_into_a_plan(tmp_path, asked, message):
     with pytest.raises(AlignrecError, match=message):
         plan(small_dataset(tmp_path / "small"), **asked)
+
+
+class Own(BPR):
+    """A model that is not of the package."""
+
+
+@pytest.fixture
+def own(monkeypatch):
+    monkeypatch.setitem(registry._MODELS, "own", Own)
+    return "own"
+
+
+def test_code_from_outside_makes_another_run_when_it_changes(own, tmp_path, monkeypatch):
+    data = small_dataset(tmp_path / "small")
+    before = plan(data, own)
+    assert list(before.code) == ["model"]
+    monkeypatch.setattr(inspect, "getsource", lambda unit: "edited")
+    after = plan(data, own)
+    assert run_key(before) != run_key(after)
+    assert after.difference(before).startswith("code model: was ")
+
+
+def test_built_in_code_is_not_hashed_so_that_keys_outlive_versions():
+    assert code_hashes("vbpr", ["bma"]) == {}
+
+
+def test_code_that_was_typed_in_has_no_source(own, monkeypatch):
+    def unknown(unit):
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr(inspect, "getsource", unknown)
+    assert list(code_hashes(own, [])) == ["model"]

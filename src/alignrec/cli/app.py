@@ -5,6 +5,7 @@ Modules of commands import nothing heavy at the top: `alignrec --help` must not 
 """
 
 import sys
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -12,6 +13,7 @@ from typer.core import TyperGroup
 from alignrec.cli import data, demo, doctor, encode, evaluate, features, probe, recommend, study, train
 from alignrec.cli.output import print_error
 from alignrec.errors import AlignrecError
+from alignrec.extensions import import_extensions, import_inherited
 
 __all__ = ["app", "main"]
 
@@ -34,6 +36,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _before_any_command(
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="FILE_OR_MODULE",
+            help="Code that registers models or plug-ins of your own, before the command; repeatable.",
+        ),
+    ] = None,
+) -> None:
+    import_extensions(imports or ())
+    import_inherited()
+
+
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")

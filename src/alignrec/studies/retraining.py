@@ -13,6 +13,7 @@ from alignrec.errors import ArtifactError, SettingsError
 from alignrec.runtime import resolve_device
 from alignrec.studies.run_folder import Run, RunPlan
 from alignrec.studies.run_identity import with_present_settings
+from alignrec.studies.run_planning import code_hashes
 from alignrec.studies.training import train_plan
 from alignrec.training import Observer
 
@@ -79,8 +80,8 @@ def _present(stored: RunPlan, path: Path) -> RunPlan:
         plan = with_present_settings(stored)
     except SettingsError as error:
         raise SettingsError(f"{path} is of alignrec {stored.versions.get('alignrec', '?')}: {error}") from None
-    about = {name: getattr(plan, name) for name in RunPlan.__dataclass_fields__ if name != "versions"}
-    return RunPlan(**about)  # with the versions of now
+    about = {name: getattr(plan, name) for name in RunPlan.__dataclass_fields__ if name not in ("versions", "code")}
+    return RunPlan(**about, code=code_hashes(plan.model, list(plan.plugins)))  # with versions and code of now
 
 
 def _dataset(source: Run, folder: str | Path | None) -> Dataset:
@@ -111,6 +112,9 @@ def _differences(stored: RunPlan, plan: RunPlan) -> Iterator[str]:
     ]
     if filled:
         yield f"settings that the run did not have yet, at their defaults: {', '.join(filled)}"
+    changed = [name for name, content_hash in plan.code.items() if stored.code.get(name, content_hash) != content_hash]
+    if changed:
+        yield f"the results may differ from the run's: its code has changed since, of {', '.join(changed)}"
     others = [
         f"{name} {stored.versions[name]} is now {version}"
         for name, version in plan.versions.items()

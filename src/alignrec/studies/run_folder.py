@@ -36,6 +36,9 @@ class RunPlan:
     seed: int
     device: str
     threads: int
+    code: Mapping[str, str] = field(
+        default_factory=dict
+    )  # model or plug-in from outside the package -> hash of its code
     versions: Mapping[str, str] = field(default_factory=lambda: _versions())
 
     @property
@@ -111,7 +114,7 @@ class Run:
     def plan(self) -> RunPlan:
         """What was asked for."""
         stored = self._stored()
-        return RunPlan(**{key: stored[key] for key in RunPlan.__dataclass_fields__})
+        return RunPlan(**{key: stored[key] for key in RunPlan.__dataclass_fields__ if key in stored})
 
     @property
     def dataset_path(self) -> Path:

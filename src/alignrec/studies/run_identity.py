@@ -21,6 +21,8 @@ def run_key(plan: RunPlan) -> str:
     for name in _IRRELEVANT:
         settings["training"].pop(name, None)
     about = {"model": plan.model, "dataset": plan.dataset["hash"], "seed": plan.seed, "settings": settings}
+    if plan.code:  # absent in the plans of built-in models, whose keys were made before there was such a thing
+        about["code"] = dict(plan.code)
     return hash_values({**about, "features": [list(pair) for pair in plan.features.items()]})[:_KEY_LENGTH]
 
 

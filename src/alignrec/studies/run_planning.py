@@ -1,10 +1,13 @@
 """From what was asked for to a run's plan: names checked, settings resolved, features hashed. Nothing is trained."""
 
+import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from alignrec.artifacts import hash_values
 from alignrec.data import Dataset
 from alignrec.errors import SettingsError
 from alignrec.losses import PLUGINS, plugin_class
@@ -12,7 +15,7 @@ from alignrec.models import model_class
 from alignrec.studies.run_folder import PLUGIN_PREFIX, RunPlan
 from alignrec.training import TrainingSettings
 
-__all__ = ["Sections", "plan_run"]
+__all__ = ["Sections", "code_hashes", "plan_run"]
 
 Sections = Mapping[str, Mapping[str, Any]]  # Any: values of settings
 
@@ -48,7 +51,26 @@ def plan_run(
         seed=seed,
         device=str(device),
         threads=threads,
+        code=code_hashes(model, plugins),
     )
+
+
+def code_hashes(model: str, plugins: Sequence[str]) -> dict[str, str]:
+    """Hash of the code of the model and plug-ins that are not of this package: other code makes another run."""
+    classes = {"model": model_class(model)} | {PLUGIN_PREFIX + name.lower(): plugin_class(name) for name in plugins}
+    foreign = {name: cls for name, cls in sorted(classes.items()) if cls.__module__.split(".")[0] != "alignrec"}
+    return {name: hash_values({"source": _source(cls)}) for name, cls in foreign.items()}
+
+
+def _source(cls: type) -> str:
+    """Of the module of `cls`, if it is a file, else of the class; empty where neither is known, as in a plain shell."""
+    module = sys.modules.get(cls.__module__)
+    for unit in (cls,) if module is None else (module, cls):
+        try:
+            return inspect.getsource(unit)
+        except (OSError, TypeError):  # typed in, not read from a file
+            continue
+    return ""
 
 
 def _plugin_sections(settings: Sections, plugins: Sequence[str]) -> dict[str, dict[str, Any]]:

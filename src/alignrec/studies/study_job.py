@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from alignrec.errors import AlignrecError
+from alignrec.extensions import import_inherited
 from alignrec.studies.evaluation import evaluate
 from alignrec.studies.run_folder import Run
 from alignrec.studies.training import TrainingStoppedError, train
@@ -63,6 +64,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a study in the background hands down that it is ignored
     asked = json.loads(sys.stdin.read())
     try:
+        import_inherited()
         run_cell(asked["request"], Path(asked["out"]), tuple(asked["metrics"]))
     except (TrainingStoppedError, KeyboardInterrupt) as error:
         sys.stderr.write(f"{error}\n")

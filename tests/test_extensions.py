@@ -69,7 +69,7 @@ def test_an_installed_package_is_imported_when_its_name_is_asked_for(tmp_path: P
 def test_what_cannot_be_imported_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no file .*gone\.py to import; give a file that ends in \.py or a module's"):
         import_extensions([str(tmp_path / "gone.py")])
-    with pytest.raises(UsageError, match="no module 'no_such_package.models' to import"):
+    with pytest.raises(UsageError, match=r"no module 'no_such_package\.models' to import"):
         import_extensions(["no_such_package.models"])
     (tmp_path / "json.py").write_text("")
     with pytest.raises(UsageError, match="a module called 'json' is there already; rename the file"):

@@ -36,9 +36,7 @@ class RunPlan:
     seed: int
     device: str
     threads: int
-    code: Mapping[str, str] = field(
-        default_factory=dict
-    )  # model or plug-in from outside the package -> hash of its code
+    code: Mapping[str, str] = field(default_factory=dict)  # model or plug-in of somebody's own -> hash of its code
     versions: Mapping[str, str] = field(default_factory=lambda: _versions())
 
     @property

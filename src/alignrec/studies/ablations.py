@@ -39,6 +39,8 @@ ABLATIONS: Mapping[str, Sequence[Variant]] = {
         Variant("w/o Relation Graphs", {"model.n_content_layers": 0}),
         Variant("w/o Text Encoder", {}, without="text"),
         Variant("w/o Image Encoder", {}, without="image"),
+        # the paper calls gate and graphs together an encoder: without them the projected features are the modal line
+        Variant("w/o Text&Image Encoders", {"model.filter_gate": False, "model.n_content_layers": 0}),
         Variant("w/o S3", {"model.s3_weight": 0.0}),
         Variant("w/o Inter-Alignment", {"model.inter_weight": 0.0}),
         Variant("w/o Intra-Alignment", {"model.intra_weight": 0.0}),

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import small_dataset
 
@@ -44,6 +45,14 @@ def test_a_run_folder_holds_plan_metrics_weights_and_validation_only(dataset: Da
     best = max(lines, key=lambda line: (line["valid"]["recall@20"], -line["epoch"]))
     assert report["training"]["best_epoch"] == best["epoch"]
     assert report["valid"] == best["valid"]
+
+
+def test_the_vectors_of_every_modality_are_kept_where_a_model_computes_them(dataset: Dataset, tmp_path: Path) -> None:
+    run = train(dataset, model="freedom", features=["content"], out=tmp_path / "run", settings=SETTINGS)
+    stored = read_arrays(run.path / "representations.safetensors")
+    weights = read_arrays(run.path / "model.safetensors")
+    table, map_, bias = (next(v for k, v in weights.items() if k.endswith(end)) for end in ("table", "weight", "bias"))
+    np.testing.assert_allclose(stored["content.content.items"], table @ map_.T + bias, rtol=1e-5, atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(dataset: Dataset, tmp_path: Path) -> None:

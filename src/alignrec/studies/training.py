@@ -178,6 +178,7 @@ def _finish(
         for name, table in tables.items()
         for side in ("users", "items")
     }
+    arrays |= {f"content.{name}.items": reps.content[name].detach().cpu().numpy().copy() for name in reps.content}
     weights = {name: tensor.detach().cpu().numpy() for name, tensor in backbone.state_dict().items()}
     write_arrays(run.path / "representations.safetensors", arrays)
     write_arrays(run.path / "model.safetensors", weights)

@@ -82,6 +82,17 @@ def test_a_stopped_study_goes_on_to_the_same_bytes(tmp_path, how):
         assert (result.run.path / name).read_bytes() == (straight.path / name).read_bytes()
 
 
+def test_features_are_made_only_where_a_row_is_run(tmp_path, monkeypatch):
+    folders = {name: str(small_dataset(tmp_path / name).path) for name in ("one", "other")}
+    row = {"model": "vbpr", "features": ["new"], "datasets": ["other"]}
+    study = StudySettings(name="n", datasets=folders, rows=[row, {"model": "bpr"}], features={"new": "nowhere"})
+    asked = []
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(subprocess, "run", lambda words, **_: asked.append(words) or done)
+    make_features(study)
+    assert [folders["other"] in words for words in asked] == [True]
+
+
 def test_features_that_cannot_be_made_stop_the_study_with_the_encoder_s_line(tmp_path):
     data = small_dataset(tmp_path / "small").path
     study = settings(data, [{"model": "vbpr", "features": ["new"]}], features={"new": "nowhere"})

@@ -73,7 +73,7 @@ def study_cells(study: StudySettings, *, device: str = "cpu") -> list[Cell]:
     for name, folder in study.datasets.items():
         data = Dataset.load(folder)
         for label, row in study.expanded():
-            if row.datasets is not None and name not in row.datasets:
+            if not row.is_on(name):
                 continue
             for seed in row.seeds or study.seeds:
                 plan = plan_run(

@@ -53,8 +53,14 @@ class RowSettings(Settings):
         features = f" [{', '.join(self.features)}]" if isinstance(self.features, list) and self.features else ""
         return self.label or " + ".join([self.model + features, *self.plugins])
 
+    def is_on(self, dataset: str) -> bool:
+        """Whether the row is run on the dataset of that name."""
+        return self.datasets is None or dataset in self.datasets
+
     def features_on(self, dataset: str) -> list[str]:
-        """Feature tables to use on the dataset of that name."""
+        """Feature tables to use on the dataset of that name; none where the row is not run."""
+        if not self.is_on(dataset):
+            return []
         return self.features.get(dataset, []) if isinstance(self.features, dict) else self.features
 
 

@@ -30,7 +30,7 @@ from alignrec.graphs import knn_operator, normalized_adjacency, normalized_inter
 from alignrec.losses import bpr_loss, cosine_alignment, info_nce_rows, similarity_regularizer_rows, squared_norm
 from alignrec.models.base import Backbone, DistinctRows, xavier_uniform_table
 from alignrec.models.projection import linear
-from alignrec.ops import matmul, propagate_mean, propagate_mean_rows, spmm
+from alignrec.ops import project, propagate_mean, propagate_mean_rows, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
 
@@ -114,7 +114,7 @@ class AlignRec(Backbone[AlignRecConfig]):
 
     def _content(self) -> tuple[Tensor, Tensor]:
         """Projected features (I, d), and gated id embeddings after the item-item graph (I, d)."""
-        hidden = matmul(self.features, self.project.weight.t()) + self.project.bias
+        hidden = project(self.features, self.project.weight) + self.project.bias
         items = self.embedding[self.n_users :] * torch.sigmoid(self.gate(hidden))
         for _ in range(self.config.n_content_layers):
             items = spmm(self.neighbors, items)

@@ -42,7 +42,7 @@ from alignrec.losses import behaviour_modal_alignment, bpr_loss, similarity_regu
 from alignrec.models.base import Backbone, DistinctRows, batch_rows, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjection, FeatureProjections, modality_shares
-from alignrec.ops import SparseOperator, matmul, propagate, propagate_mean, propagate_mean_rows, spmm
+from alignrec.ops import SparseOperator, project, propagate, propagate_mean, propagate_mean_rows, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
 
@@ -162,10 +162,10 @@ class DREAM(Backbone[DREAMConfig]):
     def _projected(self) -> tuple[list[Tensor], list[Tensor]]:
         """F_m^u W_m + b_m (U, d) and F_m W_m + b_m (I, d) of each modality: projecting a mean is projecting first."""
         parts = self._parts()
-        items = of_users = [matmul(part.table, part.linear.weight.t()) for part in parts]
+        items = of_users = [project(part.table, part.linear.weight) for part in parts]
         if self.config.trainable_features and self.config.user_features == "fixed":
             tables = zip(self._initial(), parts, strict=True)
-            of_users = [matmul(table, part.linear.weight.t()) for table, part in tables]
+            of_users = [project(table, part.linear.weight) for table, part in tables]
         users = spmm(self.mean_of_items, torch.cat(of_users, dim=1)).chunk(len(parts), dim=1)
         return (
             [x + part.linear.bias for x, part in zip(users, parts, strict=True)],

@@ -38,7 +38,7 @@ from alignrec.graphs import mean_interactions, normalized_adjacency
 from alignrec.losses import bpr_loss, embedding_norm, info_nce_against
 from alignrec.models.base import Backbone, DistinctRows, batch_rows, numbered_among_all, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
-from alignrec.ops import matmul, propagate, propagate_mean, spmm
+from alignrec.ops import matmul, project, propagate, propagate_mean, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
 
@@ -220,7 +220,7 @@ class _Modality(nn.Module):
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """F W (I, d) and F V (I, H)."""
-        product = matmul(self.table, torch.cat([self.weight, self.hyperedges], dim=1))
+        product = project(self.table, torch.cat([self.weight, self.hyperedges], dim=1).t())
         projected, logits = torch.split(product, [self.weight.shape[1], self.hyperedges.shape[1]], dim=1)
         return projected, logits
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from alignrec.errors import SettingsError
 from alignrec.models.lazy import LazyMapping
-from alignrec.ops import matmul
+from alignrec.ops import project
 from alignrec.types import FloatMatrix
 
 __all__ = ["FeatureProjection", "FeatureProjections", "affine", "linear", "modality_shares"]
@@ -74,7 +74,7 @@ class FeatureProjections(nn.Module):
 
 def affine(layer: nn.Linear, x: Tensor) -> Tensor:
     """What the layer gives, x Wᵀ + b (n, outputs) for x (n, inputs), through the fast dense product."""
-    product = matmul(x, layer.weight.t())
+    product = project(x, layer.weight)
     return product if layer.bias is None else product + layer.bias
 
 

@@ -2,7 +2,7 @@
 
 from alignrec.ops.edges import Edges, edge_dots, edge_softmax, edge_sum
 from alignrec.ops.kmeans import fit_centres, nearest_centres
-from alignrec.ops.matmul import matmul
+from alignrec.ops.matmul import matmul, project
 from alignrec.ops.propagate import propagate
 from alignrec.ops.spmm import SparseOperator, propagate_mean, propagate_mean_rows, spmm
 
@@ -15,6 +15,7 @@ __all__ = [
     "fit_centres",
     "matmul",
     "nearest_centres",
+    "project",
     "propagate",
     "propagate_mean",
     "propagate_mean_rows",

@@ -3,8 +3,10 @@
 PyTorch's x86 builds multiply through MKL, which takes a slow path on processors that are not Intel's; oneDNN, in the
 same builds, is about 2.4 times faster there (AMD Zen 5, one thread: 245 against 100 GFLOP/s) with the same error. On
 Intel the two are equal within a few percent and MKL is a little ahead, so it stays, but for one shape: projecting wide
-features to a narrow embedding, (7,050 x 768) (768 x 64), where oneDNN is 1.4 to 1.7 times faster. The gradient of the
-weight in such a projection is made as (Gᵀ A)ᵀ, the small matrix on the left: up to 1.6 times as fast as Aᵀ G. Where the
+features to a narrow embedding, (7,050 x 768) (768 x 64), where oneDNN is 1.4 to 1.7 times faster. Callers say that they
+project, as oneDNN makes and keeps code for every shape it meets: for products over the distinct rows of a batch, which
+has another shape at every step, that costs a third of the time and memory that grows for a thousand steps. The gradient
+of the weight in such a projection is made as (Gᵀ A)ᵀ, the small matrix on the left: up to 1.6 times as fast as Aᵀ G. Where the
 rows of A begin a multiple of 4 KB apart (features 1024, 2048, 4096 wide), they compete for the same places in the
 cache, and MKL falls from 95 to 56 GFLOP/s in that gradient: there it is summed over 128 rows at a time.
 
@@ -22,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-__all__ = ["matmul", "uses_onednn"]
+__all__ = ["matmul", "project", "uses_onednn"]
 
 _SLOW_IN_MKL = ("AuthenticAMD", "HygonGenuine")
 _PAGE = 4096  # bytes; rows this far apart share their places in the first caches
@@ -34,9 +36,21 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
     Anything but float32 on the CPU goes to `torch.mm`.
     """
+    return _product(a, b, projects=False)
+
+
+def project(features: Tensor, weight: Tensor) -> Tensor:
+    """F Wᵀ for wide features F (n, D) and a weight W (d, D), differentiable in both.
+
+    The same as `matmul`, for calls whose shapes are the same at every step, or nearly.
+    """
+    return _product(features, weight.t(), projects=True)
+
+
+def _product(a: Tensor, b: Tensor, projects: bool) -> Tensor:
     fits = a.dtype is b.dtype is torch.float32 and a.device.type == "cpu" and a.numel() > 0 and b.numel() > 0
     if fits:
-        return cast(Tensor, _Product.apply(a, b))  # type: ignore[no-untyped-call]
+        return cast(Tensor, _Product.apply(a, b, projects))  # type: ignore[no-untyped-call]
     return torch.mm(a, b)
 
 
@@ -81,8 +95,8 @@ def _narrows(a: Tensor, b: Tensor) -> bool:
     return len(a) >= 1024 and b.shape[0] >= 256 and b.shape[1] <= 128 and a.is_contiguous()
 
 
-def _multiply(a: Tensor, b: Tensor) -> Tensor:
-    if uses_onednn() or (_narrows(a, b) and _has_onednn()):
+def _multiply(a: Tensor, b: Tensor, projects: bool) -> Tensor:
+    if uses_onednn() or (projects and _narrows(a, b) and _has_onednn()):
         return _onednn(a, b)
     return torch.mm(a, b)
 
@@ -102,16 +116,17 @@ def _onednn(a: Tensor, b: Tensor) -> Tensor:
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, a: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, a: Tensor, b: Tensor, projects: bool) -> Tensor:
         ctx.save_for_backward(a, b)
-        return _multiply(a, b)
+        return _multiply(a, b, projects)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # Any: torch types no ctx
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # Any: torch types no ctx
         a, b = ctx.saved_tensors
         for_a = matmul(gradient, b.t()) if ctx.needs_input_grad[0] else None
         if not ctx.needs_input_grad[1]:
-            return for_a, None
+            return for_a, None, None
         # both libraries are slower with a transposed left side, oneDNN copies it: let that be the smaller of the two
         smaller_left = a.numel() > gradient.numel()
-        return for_a, _sum_over_rows(gradient, a).t() if smaller_left else matmul(a.t(), gradient)
+        for_b = _sum_over_rows(gradient, a).t() if smaller_left else matmul(a.t(), gradient)
+        return for_a, for_b, None

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from alignrec.models import create_model
+from alignrec.models import create_model, use_row_gradients
 from alignrec.runtime import numpy_rng, torch_rng
+from alignrec.training import RowAdam
 from alignrec.training.objective import Objective, attach_plugins
 from alignrec.types import Batch, TrainData
 from benchmarks import baby, plain, plain_content
@@ -111,7 +112,8 @@ def _plain_step(model: nn.Module) -> Callable[[Batch], float]:
 
 
 def _our_step(objective: Objective) -> Callable[[Batch], float]:
-    optimizer = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], lr=1e-3, fused=True)
+    use_row_gradients(objective)
+    optimizer = RowAdam([p for p in objective.parameters() if p.requires_grad], lr=1e-3, fused=True)
     return train(lambda batch: torch.stack(list(objective(batch).values())).sum(), optimizer)
 
 

@@ -9,13 +9,14 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from alignrec.errors import SettingsError
 from alignrec.models.lazy import LazyMapping
 from alignrec.ops import project
 from alignrec.types import FloatMatrix
 
-__all__ = ["FeatureProjection", "FeatureProjections", "affine", "linear", "modality_shares"]
+__all__ = ["FeatureProjection", "FeatureProjections", "affine", "linear", "modality_shares", "use_row_gradients"]
 
 Init = Literal["uniform", "xavier_normal", "xavier_uniform"]
 
@@ -28,6 +29,8 @@ class FeatureProjection(nn.Module):
     """
 
     table: Tensor
+    row_gradients = False
+    """Whether a trainable table of which rows were read has these rows as its gradient: see `use_row_gradients`."""
 
     def __init__(self, features: FloatMatrix, layer: nn.Linear, *, trainable: bool) -> None:
         super().__init__()
@@ -40,7 +43,10 @@ class FeatureProjection(nn.Module):
 
     def forward(self, rows: Tensor | None = None) -> Tensor:
         """Projected features of the items `rows` (r,), or of all: rows nobody reads are not multiplied. (r, d)."""
-        table = self.table if rows is None else self.table.index_select(0, rows)
+        if rows is None:
+            return affine(self.linear, self.table)
+        sparse = self.row_gradients and self.table.requires_grad
+        table = embedding(rows, self.table, sparse=True) if sparse else self.table.index_select(0, rows)
         return affine(self.linear, table)
 
 
@@ -70,6 +76,13 @@ class FeatureProjections(nn.Module):
     def forward(self, rows: Tensor | None = None) -> Mapping[str, Tensor]:
         """Modality -> projected features (r, d) of the items `rows`, or of all; each computed when it is read."""
         return LazyMapping({name: partial(part, rows) for name, part in zip(self.names, self.of, strict=True)})
+
+
+def use_row_gradients(module: nn.Module) -> None:
+    """Let tables in `module` of which a step reads some rows have sparse gradients, for optimisers that take them."""
+    for part in module.modules():
+        if isinstance(part, FeatureProjection):
+            part.row_gradients = True
 
 
 def affine(layer: nn.Linear, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from alignrec.training.journal import RunFiles
 from alignrec.training.loop import FitResult, Job, LoopSettings, run_loop
 from alignrec.training.objective import Objective, attach_plugins
 from alignrec.training.recommender import Observer, TrainingSettings, embed, fit
+from alignrec.training.row_adam import RowAdam
 
 __all__ = [
     "FitResult",
@@ -14,6 +15,7 @@ __all__ = [
     "Objective",
     "Observer",
     "PretrainingSettings",
+    "RowAdam",
     "RunFiles",
     "TrainingSettings",
     "attach_plugins",

@@ -7,10 +7,12 @@ import torch
 from pydantic import Field
 
 from alignrec.data.sampling import EpochSampler
+from alignrec.models import use_row_gradients
 from alignrec.runtime import numpy_rng, torch_rng
 from alignrec.training.journal import RunFiles
 from alignrec.training.loop import FitResult, Job, LoopSettings, run_loop
 from alignrec.training.objective import Objective
+from alignrec.training.row_adam import RowAdam
 from alignrec.training.schedule import exponential
 from alignrec.types import Batch, Embeddings, TrainData
 
@@ -54,6 +56,14 @@ class TripleSource:
             yield Batch(users[rows], positives[rows], negatives[rows])
 
 
+def _optimizer(objective: Objective, settings: TrainingSettings, device: torch.device) -> torch.optim.Optimizer:
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    if device.type != "cpu" or settings.gradient_clip is not None:  # the norm needs all gradients as they are
+        return torch.optim.Adam(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    use_row_gradients(objective)
+    return RowAdam(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+
+
 def fit(  # noqa: PLR0913  (what is trained, on what, how, and where it is written)
     objective: Objective,
     data: TrainData,
@@ -89,12 +99,10 @@ def fit(  # noqa: PLR0913  (what is trained, on what, how, and where it is writt
         for observe in observers:
             observe(line, objective)
 
-    trained = [p for p in objective.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     job = Job(
         objective,
         TripleSource(data, settings.batch_size, seed, device),
-        optimizer,
+        _optimizer(objective, settings, device),
         exponential(settings.lr_decay, settings.lr_decay_epochs),
         validate=lambda _epoch: validate(embed(objective)),
         start_epoch=lambda epoch: objective.backbone.start_epoch(torch_rng(seed, "model", epoch)),

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignrec.errors import UsageError
-from alignrec.runtime import derive_seed, keep_large_buffers, numpy_rng, resolve_device, set_threads, torch_rng
+from alignrec.runtime import (
+    derive_seed,
+    flush_denormals,
+    keep_large_buffers,
+    numpy_rng,
+    resolve_device,
+    set_threads,
+    torch_rng,
+)
 
 
 def test_auto_is_cuda_only_where_there_is_one():
@@ -91,3 +99,19 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         for mode in ("keep", "fresh")
     }
     assert faults["keep"] * 4 < faults["fresh"]
+
+
+def test_denormal_numbers_are_zero_inside_and_only_there():
+    tiny = torch.tensor([1e-39])  # a tensor of one number, as scalars are folded before they reach the processor
+
+    def kept() -> bool:
+        return bool(tiny.mul(0.5) != 0)
+
+    assert kept()
+    with pytest.raises(KeyError), flush_denormals():
+        assert not kept()
+        with flush_denormals():
+            assert not kept()
+        assert not kept(), "the inner one leaves the outer one on"
+        raise KeyError
+    assert kept()

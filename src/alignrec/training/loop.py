@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from alignrec.errors import TrainingError
 from alignrec.progress import Reporter, progress_bar
-from alignrec.runtime import derive_seed
+from alignrec.runtime import derive_seed, flush_denormals
 from alignrec.settings import Settings
 from alignrec.training.early_stopping import EarlyStopping
 from alignrec.training.interrupt import stop_on_interrupt
@@ -162,7 +162,7 @@ def _train_epoch(job: Job, settings: LoopSettings, pace: _Pace) -> dict[str, flo
     totals: dict[str, Tensor] = {}
     epoch, steps, items, n_steps = pace.epoch, 0, 0, -(-job.source.steps() // settings.accumulate)
     began = time.perf_counter()
-    with torch.random.fork_rng(devices=_cuda_devices(job.objective)):
+    with torch.random.fork_rng(devices=_cuda_devices(job.objective)), flush_denormals():
         torch.manual_seed(derive_seed(pace.seed, "epoch", epoch))
         job.start_epoch(epoch)
         job.objective.train()

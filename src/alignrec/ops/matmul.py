@@ -5,11 +5,11 @@ same builds, is about 2.4 times faster there (AMD Zen 5, one thread: 245 against
 Intel the two are equal within a few percent and MKL is a little ahead, so it stays, but for one shape: projecting
 wide features to a narrow embedding, (7,050 x 768) (768 x 64), where oneDNN is 1.4 to 1.7 times faster. Callers say
 that they project, as oneDNN makes and keeps code for every shape it meets: for products over the distinct rows of a
-batch, which has another shape at every step, that is slower than MKL (3.3 against 2.4 ms for 1,400 x 1,400 times
-1,400 x 64) and takes memory that grows for a thousand steps. The gradient of the weight in such a projection is made
-as (Gᵀ A)ᵀ, the small matrix on the left: up to 1.6 times as fast as Aᵀ G. Where the rows of A begin a multiple of 4
-KB apart (features 1024, 2048, 4096 wide), they compete for the same places in the cache, and MKL falls from 95 to 56
-GFLOP/s in that gradient: there it is summed over 128 rows at a time.
+batch, which has another shape at every step, that is slower than MKL and takes memory that grows for many steps. The
+gradient of the weight in such a projection is made as (Gᵀ A)ᵀ, the small matrix on the left: up to 1.6 times as fast
+as Aᵀ G. Where the rows of A begin a multiple of 4 KB apart (features 1024, 2048, 4096 wide), they compete for the
+same places in the cache, and MKL falls from 95 to 56 GFLOP/s in that gradient: there it is summed over 128 rows at a
+time.
 
 The choice looks at the processor's maker and the shape, not at a stopwatch: two runs on one machine must give the same
 bytes, and a race between two libraries ends differently on a busy day. No global switch of PyTorch is touched

@@ -72,8 +72,8 @@ def torch_rng(seed: int, *names: str | int) -> torch.Generator:
 def flush_denormals() -> Iterator[None]:
     """Inside, numbers nearer to zero than 1.2e-38 are zero on this thread, as they are on a GPU.
 
-    A processor may need a hundred times as long for an operation on such a number. A softmax with a small temperature
-    is full of them: epochs of FETTLE, which learns its temperatures, became 2.4 times as long in the course of a run.
+    Processors are slow on such numbers, and a softmax with a small temperature is full of them: epochs of FETTLE, which
+    learns its temperatures, became twice as long in the course of a run (docs/log.md).
     """
     before = _denormals_are_zero()
     torch.set_flush_denormal(True)

@@ -1,9 +1,10 @@
 """Adam that takes the gradient of a few rows of a table, and does to the table what Adam does to the whole of it.
 
 A step that reads 3,000 of 7,000 rows of trainable features has no gradient for the others, yet Adam moves them too: its
-momentum goes on. Left to PyTorch, that means a table of zeros to fill, to add the rows to, and to read again. Here the gradient stays the rows that there are, and is spread over a small
-buffer, a few rows of the table at a time, which stays in the processor's cache. This is not a lazy or sparse Adam,
-which leaves the other rows alone and is another method: the weights are those of `torch.optim.Adam`.
+momentum goes on. Left to PyTorch, that means a table of zeros to fill, to add the rows to, and to read again. Here the
+gradient stays the rows that there are, and is spread over a small buffer, a few rows of the table at a time, which
+stays in the processor's cache. This is not a lazy or sparse Adam, which leaves the other rows alone and is another
+method: the weights are those of `torch.optim.Adam`.
 """
 
 from collections.abc import Callable

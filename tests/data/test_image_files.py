@@ -27,7 +27,17 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_named_path_comes_before_the_id_and_an_address_is_no_path(tmp_path: Path) -> None:
     by_id = {"7": "/pictures/7.jpg"}
-    assert picture_path("7", "sub/a.png", tmp_path, by_id) == str(tmp_path / "sub" / "a.png")
-    assert picture_path("7", None, tmp_path, by_id) == "/pictures/7.jpg"
-    assert picture_path("7", "https://example.org/a.png", tmp_path, by_id) == "/pictures/7.jpg"
-    assert picture_path("8", None, tmp_path, by_id) is None
+    assert picture_path("7", "sub/a.png", [tmp_path], by_id) == str(tmp_path / "sub" / "a.png")
+    assert picture_path("7", None, [tmp_path], by_id) == "/pictures/7.jpg"
+    assert picture_path("7", "https://example.org/a.png", [tmp_path], by_id) == "/pictures/7.jpg"
+    assert picture_path("8", None, [tmp_path], by_id) is None
+
+
+def test_a_named_path_is_looked_for_in_one_folder_after_the_other(tmp_path: Path) -> None:
+    bases = [tmp_path / "images", tmp_path]
+    bases[0].mkdir()
+    (tmp_path / "b.png").touch()
+    assert picture_path("7", "b.png", bases, {}) == str(tmp_path / "b.png")
+    (bases[0] / "b.png").touch()
+    assert picture_path("7", "b.png", bases, {}) == str(bases[0] / "b.png")
+    assert picture_path("7", "gone.png", bases, {}) == str(bases[0] / "gone.png")

@@ -62,7 +62,7 @@ def test_an_empty_item_id_is_an_error(tmp_path: Path) -> None:
 def test_pictures_that_do_not_exist_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     rows = [{"item_id": "1", "image": "a.png"}, {"item_id": "2", "image": "b.png"}, {"item_id": "3"}]
-    items = locate_pictures(pl.DataFrame(rows, schema=dict(ITEM_COLUMNS)), tmp_path, {})
+    items = locate_pictures(pl.DataFrame(rows, schema=dict(ITEM_COLUMNS)), [tmp_path], {})
     assert items["image"].to_list() == [str(tmp_path / "a.png"), str(tmp_path / "b.png"), None]
     assert with_existing_pictures(items)["item_id"].to_list() == ["1"]
 

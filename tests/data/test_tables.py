@@ -104,6 +104,12 @@ def test_pictures_named_in_a_column_lie_beside_the_item_file(shop: Path) -> None
     assert raw.items["image"].to_list() == [str(shop / "images" / "a.png"), str(shop / "images" / "gone.png")]
 
 
+@pytest.mark.parametrize("named", ["images/a.png", "a.png"])
+def test_a_folder_may_name_its_pictures_with_or_without_images(shop: Path, named: str) -> None:
+    (shop / "items.csv").write_text(f"item_id,image\na,{named}\n")
+    assert read_tables(shop).items["image"].to_list() == [str(shop / "images" / "a.png")]
+
+
 def test_named_columns_are_read_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "log.tsv"
     file.write_text("who\twhat\tpart\nu\ti\ttrain\n")

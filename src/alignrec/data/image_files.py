@@ -1,7 +1,7 @@
 """Pictures that lie beside a catalogue: found by the item's id as their file name, or by a path in a column."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alignrec.errors import DataError
@@ -30,11 +30,13 @@ def index_images(folder: Path) -> dict[str, str]:
     return {stem: path for stem, (_, path) in found.items()}
 
 
-def picture_path(item: str, named: str | None, base: Path, by_id: Mapping[str, str]) -> str | None:
-    """Absolute path of an item's picture: what its row names (relative to `base`), else what `by_id` has.
+def picture_path(item: str, named: str | None, bases: Sequence[Path], by_id: Mapping[str, str]) -> str | None:
+    """Absolute path of an item's picture: what its row names, else what `by_id` has.
 
-    An address such as https://... is no file, so the item falls back on `by_id`.
+    A named path is relative to the first of `bases` where there is such a file, and to the first of them if there is
+    none. An address such as https://... is no file, so the item falls back on `by_id`.
     """
     if named is None or "://" in named:
         return by_id.get(item)
-    return os.path.abspath(base / named)  # noqa: PTH100
+    paths = [os.path.abspath(base / named) for base in bases]  # noqa: PTH100
+    return next((path for path in paths if os.path.isfile(path)), paths[0])  # noqa: PTH113  (strings, many)

@@ -1,6 +1,7 @@
 """The item file of a table source: titles, brands, categories, texts and pictures under the user's own column names."""
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -46,9 +47,9 @@ def read_items(path: Path, settings: TableSettings, item_column: str, skipped: S
     return frame.select(value.cast(ITEM_COLUMNS[name]).alias(name) for name, value in columns.items())
 
 
-def locate_pictures(items: pl.DataFrame, base: Path, by_id: dict[str, str]) -> pl.DataFrame:
-    """`items` with absolute paths of pictures: what a row names relative to `base`, else the picture with its id."""
-    paths = [picture_path(item, named, base, by_id) for item, named in items.select("item_id", "image").iter_rows()]
+def locate_pictures(items: pl.DataFrame, bases: Sequence[Path], by_id: dict[str, str]) -> pl.DataFrame:
+    """`items` with absolute paths of pictures: what a row names, else the picture with its id."""
+    paths = [picture_path(item, named, bases, by_id) for item, named in items.select("item_id", "image").iter_rows()]
     return items.with_columns(pl.Series("image", paths, dtype=pl.String))
 
 

@@ -123,13 +123,13 @@ def _unknown_items(
 
 def _pictures(items: pl.DataFrame, interactions: pl.DataFrame, settings: TableSettings) -> pl.DataFrame:
     by_id = index_images(settings.images) if settings.images else {}
-    base = settings.images or (settings.items.parent if settings.items else Path())
+    beside = settings.items.parent if settings.items else Path()
     if by_id:  # an item without a row may have a picture all the same
         absent = interactions["item"].unique(maintain_order=True)
         absent = absent.filter(~absent.is_in(items["item_id"].implode()) & absent.is_in(list(by_id)))
         blank = (pl.lit(None, dtype).alias(name) for name, dtype in ITEM_COLUMNS.items() if name != "item_id")
         items = pl.concat([items, absent.alias("item_id").to_frame().with_columns(blank)])
-    return locate_pictures(items, base, by_id)
+    return locate_pictures(items, [settings.images, beside] if settings.images else [beside], by_id)
 
 
 def _with_pictures(items: pl.DataFrame, interactions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, Counts]:

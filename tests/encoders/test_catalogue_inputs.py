@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from alignrec.data import Dataset
+from alignrec.encoders import catalogue_inputs
 from alignrec.encoders.catalogue_inputs import inverse_document_frequency
 from alignrec.encoders.item_texts import item_texts
 from alignrec.encoders.patch_kmeans import PatchKMeans, PatchKMeansSettings
@@ -94,15 +95,41 @@ def test_a_hash_of_visual_words_changes_with_any_number_in_them(readers):
     assert other.content_hash != readers.visual.content_hash
 
 
-def test_making_tokens_that_breaks_off_leaves_no_cache(own_shop, readers, monkeypatch):
-    def breaks(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(PatchKMeans, "encode", breaks)
+def test_making_tokens_that_breaks_off_goes_on_where_it_stopped(own_shop, readers, monkeypatch):
+    monkeypatch.setattr(catalogue_inputs, "_CHUNK", 8)
+    monkeypatch.setattr(catalogue_inputs, "_SAVED", 16)
     shutil.rmtree(own_shop / "cache", ignore_errors=True)
-    with pytest.raises(KeyboardInterrupt):
-        readers.inputs(Dataset.load(own_shop))
-    assert caches(own_shop) == []
+    whole, encoded = PatchKMeans.encode, []
+
+    def encode(self, images):
+        if len(encoded) == 3:
+            raise KeyboardInterrupt
+        encoded.append(len(images))
+        return whole(self, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PatchKMeans, "encode", encode)
+        with pytest.raises(KeyboardInterrupt):
+            readers.inputs(Dataset.load(own_shop))
+    assert [name for name in caches(own_shop) if not name.endswith(".partial")] == []
+    encoded.clear()
+    monkeypatch.setattr(PatchKMeans, "encode", lambda self, images: encoded.append(len(images)) or whole(self, images))
+    inputs = readers.inputs(Dataset.load(own_shop))
+    assert encoded == [8, 8, 8]  # 16 of 40 items were noted as done
+    assert [name.endswith(".partial") for name in caches(own_shop)] == [False]
+    fresh = readers.visual.encode(inputs.images.load(np.arange(40))).reshape(40, -1)
+    assert np.array_equal(inputs.visual_tokens, fresh.numpy())
+    direct = readers.text.encode(item_texts(Dataset.load(own_shop)), 20).ids
+    assert torch.equal(inputs.text(np.arange(40))[0], direct)
+
+
+def test_tokens_that_somebody_damaged_on_the_way_are_made_anew(own_shop, readers):
+    inputs = readers.inputs(Dataset.load(own_shop))
+    (cache,) = (own_shop / "cache").glob("tokens-*")
+    expected = inputs.tokens.copy()
+    cache.rename(cache.with_name(f"{cache.name}.partial"))
+    (cache.with_name(f"{cache.name}.partial") / "text.npy").write_bytes(b"")
+    assert np.array_equal(readers.inputs(Dataset.load(own_shop)).tokens, expected)
 
 
 def test_inverse_document_frequencies_by_hand():

@@ -1,27 +1,33 @@
 """What an encoder reads of a catalogue, item by item: squares of pixels, visual tokens, words. All on disk, mapped."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alignrec.artifacts import hash_values, staged_folder, write_json
+from alignrec.artifacts import hash_values, read_json, write_json
 from alignrec.data import Dataset
 from alignrec.encoders.image_cache import ImageCache
 from alignrec.encoders.item_texts import ITEM_TEXT_COLUMNS, item_texts, items_with_text
 from alignrec.encoders.text_tokens import TextTokenizer
 from alignrec.encoders.visual_tokens import VisualTokenizer
+from alignrec.errors import AlignrecError
 from alignrec.progress import progress_bar
 
 __all__ = ["CatalogueInputs", "ItemBatch", "ItemSource", "inverse_document_frequency", "prepare_inputs"]
 
 _FORMAT = 1
 _CHUNK = 256
+_SAVED = 16 * _CHUNK  # items after which what was done is noted
+_DONE = "tokens.json"
+
+_Mapped = np.memmap[Any, Any]  # NumPy leaves shape and number type open
 _PAD = 1
 
 
@@ -99,6 +105,8 @@ def prepare_inputs(
 ) -> CatalogueInputs:
     """Tokenise the catalogue into `folder`, once: what is there for the same content and tokenizers is opened.
 
+    What was broken off goes on where it stopped, or up to 4,096 items before.
+
     Args:
         dataset: its texts.
         images: its pictures.
@@ -119,8 +127,13 @@ def prepare_inputs(
     )
     final = folder / f"tokens-{key[:16]}"
     if not final.is_dir():
-        with staged_folder(final) as stage:
-            _write_tokens(dataset, images, text, visual, max_length, columns, stage)
+        partial = final.with_name(f"{final.name}.partial")
+        try:
+            _write_tokens(dataset, images, text, visual, max_length, columns, partial)
+            partial.rename(final)
+        except FileNotFoundError:  # somebody else made the same and was first
+            if not final.is_dir():
+                raise
     tokens = np.load(final / "text.npy", mmap_mode="r")
     visual_tokens = np.load(final / "visual.npy", mmap_mode="r")
     return CatalogueInputs(images, visual_tokens, tokens, np.load(final / "has_text.npy"), text.word_starts)
@@ -133,23 +146,41 @@ def _write_tokens(
     visual: VisualTokenizer,
     max_length: int,
     columns: tuple[str, ...],
-    stage: Path,
+    partial: Path,
 ) -> None:
-    n_items = dataset.n_items
-    patches = visual.grid(images.settings.size) ** 2
-    words = np.lib.format.open_memmap(stage / "text.npy", "w+", np.int32, (n_items, max_length))
-    codes = np.lib.format.open_memmap(stage / "visual.npy", "w+", np.int16, (n_items, patches))
-    with progress_bar("tokens", n_items) as bar:
-        for rows in _chunks(n_items):
+    n_items, patches = dataset.n_items, visual.grid(images.settings.size) ** 2
+    words, codes, done = _begin(partial, n_items, max_length, patches)
+    with progress_bar("tokens", n_items, done) as bar:
+        for rows in _chunks(n_items, done):
             ids = text.encode(item_texts(dataset, columns, rows=range(rows.start, rows.stop)), max_length).ids.numpy()
             words[rows] = _PAD
             words[rows, : ids.shape[1]] = ids
             codes[rows] = visual.encode(images.load(np.arange(rows.start, rows.stop))).reshape(-1, patches).numpy()
+            if rows.stop == n_items or rows.stop % _SAVED == 0:
+                words.flush()
+                codes.flush()
+                write_json(partial / _DONE, _state(n_items, max_length, patches) | {"done": rows.stop})
             bar.advance(rows.stop - rows.start)
-    words.flush()
-    codes.flush()
-    np.save(stage / "has_text.npy", items_with_text(dataset, columns))
-    write_json(stage / "tokens.json", {"items": n_items, "max_length": max_length, "patches": patches})
+    np.save(partial / "has_text.npy", items_with_text(dataset, columns))
+
+
+def _begin(partial: Path, n_items: int, max_length: int, patches: int) -> tuple[_Mapped, _Mapped, int]:
+    """Texts and pictures in `partial` to be filled in, and for how many items that was done already."""
+    try:
+        state = read_json(partial / _DONE)
+        files = [np.lib.format.open_memmap(partial / name, "r+") for name in ("text.npy", "visual.npy")]
+        if {**state, "done": 0} == _state(n_items, max_length, patches) | {"done": 0}:
+            return files[0], files[1], int(state["done"])
+    except (AlignrecError, OSError, ValueError):
+        pass  # nothing was begun, or not so far that it can be gone on with
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    words = np.lib.format.open_memmap(partial / "text.npy", "w+", np.int32, (n_items, max_length))
+    return words, np.lib.format.open_memmap(partial / "visual.npy", "w+", np.int16, (n_items, patches)), 0
+
+
+def _state(n_items: int, max_length: int, patches: int) -> dict[str, int]:
+    return {"items": n_items, "max_length": max_length, "patches": patches}
 
 
 def inverse_document_frequency(tokens: NDArray[np.int32], vocab: int) -> Tensor:
@@ -162,5 +193,5 @@ def inverse_document_frequency(tokens: NDArray[np.int32], vocab: int) -> Tensor:
     return torch.from_numpy(np.log((len(tokens) + 1) / (counts + 1)).astype(np.float32))
 
 
-def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK))
+def _chunks(n: int, done: int = 0) -> Iterator[slice]:
+    return (slice(start, min(start + _CHUNK, n)) for start in range(done, n, _CHUNK))

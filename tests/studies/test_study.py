@@ -30,13 +30,15 @@ def test_the_folder_remembers_settings_runs_and_failures(study):
     assert again.failures()[0].startswith("broken on d, seed 0: ")
 
 
-def test_the_tables_name_rows_as_the_study_does_and_show_popularity(study):
+def test_the_tables_name_rows_and_datasets_as_the_study_does_and_show_popularity(study):
     grid = study.comparison().grids()[0]
     assert [label for label, _, _ in grid.rows] == ["popularity", "mine"]
     report = study.entries[0].run.report()
     assert grid.rows[0][2][0].mean == report["popularity"]["test"]["recall@5"]
     assert grid.rows[1][2][1].mean == report["test"]["coverage@20"]
-    assert "| mine | 1 |" in (study.path / "table.md").read_text()
+    text = (study.path / "table.md").read_text()
+    assert text.startswith("**d, test split**")
+    assert "| mine | 1 |" in text
     assert "mine & 1 &" in (study.path / "table.tex").read_text()
     assert (
         json.loads((study.path / "comparison.json").read_text())["tables"][0]["untrained"]["popularity"]["recall@5"] > 0

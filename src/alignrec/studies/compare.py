@@ -184,6 +184,7 @@ def compare(
     split: str = "test",
     labels: Mapping[Path, str] | None = None,
     popularity: bool = False,
+    datasets: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Compare finished and evaluated runs; runs that differ only in their seed are one row.
 
@@ -194,6 +195,7 @@ def compare(
         split: `test` or `valid`.
         labels: what to call the rows, by the folders of their runs; by default what sets them apart.
         popularity: whether popularity (and ItemKNN, where it was measured) is a row too; they are not tested.
+        datasets: what to call them, by their content hashes; by default as they call themselves.
 
     Raises:
         UsageError: no run, an unknown metric, split or baseline, or one seed of a model given twice.
@@ -214,7 +216,7 @@ def compare(
     for digest in dict.fromkeys(group.plan.dataset["hash"] for group in groups):
         rows = tuple(group for group in groups if group.plan.dataset["hash"] == digest)
         contrasts = _contrasts(rows, accuracy, baseline)
-        about = rows[0].plan.dataset["name"], digest, split
+        about = (datasets or {}).get(digest, rows[0].plan.dataset["name"]), digest, split
         tables.append(ComparisonTable(*about, names, rows, contrasts, baseline, _untrained(rows) if popularity else {}))
     return Comparison(split, names, tuple(tables))
 

@@ -67,20 +67,21 @@ class Study:
         return cls(folder, StudySettings.create(stored["settings"], section="study.json"), tuple(entries))
 
     def comparison(self, metrics: Sequence[str] | None = None) -> Comparison:
-        """All finished runs side by side, rows called as the study calls them.
+        """All finished runs side by side, rows and datasets called as the study calls them.
 
         Raises:
             ArtifactError: no run is finished, or one was not evaluated by these metrics.
         """
-        done = [(entry.row, entry.run) for entry in self.entries if entry.run is not None]
+        done = [(entry, entry.run) for entry in self.entries if entry.run is not None]
         if not done:
             raise ArtifactError(f"no run of the study in {self.path} is finished; see the errors in its study.json")
         return compare(
             [run.path for _, run in done],
             metrics=metrics or self.settings.metrics,
-            baseline=self._baseline({row for row, _ in done}),
-            labels={run.path: row for row, run in done},
+            baseline=self._baseline({entry.row for entry, _ in done}),
+            labels={run.path: entry.row for entry, run in done},
             popularity=True,
+            datasets={run.plan.dataset["hash"]: entry.dataset for entry, run in done},
         )
 
     def _baseline(self, finished: set[str]) -> str | None:

@@ -14,6 +14,7 @@ from alignrec.runtime import (
     flush_denormals,
     keep_large_buffers,
     numpy_rng,
+    release_pages,
     resolve_device,
     set_threads,
     torch_rng,
@@ -121,3 +122,15 @@ def test_denormal_numbers_come_back_after_an_error():
     with pytest.raises(ZeroDivisionError), flush_denormals():
         _ = 1 // 0
     assert bool(tiny.mul(0.5) != 0)
+
+
+def test_releasing_pages_loses_nothing_and_leaves_other_arrays_alone(tmp_path):
+    written = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.int64, (100_000,))
+    written[:] = np.arange(100_000)
+    release_pages(written)
+    assert np.array_equal(written, np.arange(100_000))
+    assert np.array_equal(np.load(tmp_path / "a.npy"), np.arange(100_000))
+    own = np.ones(3)
+    release_pages(own)
+    release_pages(own[:2])
+    assert own.tolist() == [1, 1, 1]

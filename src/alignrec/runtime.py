@@ -2,13 +2,16 @@
 
 import ctypes
 import hashlib
+import mmap
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from alignrec.errors import UsageError
 
@@ -17,6 +20,7 @@ __all__ = [
     "flush_denormals",
     "keep_large_buffers",
     "numpy_rng",
+    "release_pages",
     "resolve_device",
     "set_threads",
     "torch_rng",
@@ -101,3 +105,15 @@ def keep_large_buffers() -> bool:
         return False
     m_trim_threshold, m_mmap_threshold = -1, -3
     return bool(mallopt(m_mmap_threshold, 1 << 30) and mallopt(m_trim_threshold, 1 << 30))
+
+
+def release_pages(mapped: NDArray[Any]) -> None:
+    """Take the pages of a file that was mapped and read out of this process's memory; what was not flushed stays.
+
+    They remain in the system's cache, so that reading them once more is cheap; but a process that reads a large file
+    row by row no longer seems to grow to its size, and is not ended for it where memory is limited. `mapped` must be
+    the whole file's array, not a part; nothing happens to any other.
+    """
+    owner: object = mapped.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

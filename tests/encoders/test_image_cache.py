@@ -211,24 +211,24 @@ from test_image_cache import dataset_of
 from alignrec.encoders import image_cache, image_workers
 from alignrec.encoders.image_resizing import ImageSettings
 
-def own_memory():  # kB that are this process's own; pages of the file are the system's, which takes them back
+def memory():  # kB, pages of files included
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 def watched(job):
     codes = resize(job)
-    seen.append(own_memory())
+    seen.append(memory())
     return codes
 
 folder, resize, seen, growth = Path(sys.argv[1]), image_workers.resize_into_file, [], {}
 image_workers.resize_into_file = watched
 for items in (64, 400, 4000):  # the first to warm up
     dataset = dataset_of(folder, ["one.png"] * items)
-    seen[:] = before = [own_memory()]
+    seen[:] = before = [memory()]
     cache = image_cache.build_image_cache(dataset, ImageSettings(size=64), folder=folder / f"cache{items}")
     for start in range(0, items, 64):
         batch = cache.load(range(start, min(start + 64, items)))
-        seen.append(own_memory())
+        seen.append(memory())
     growth[items] = max(seen) - before[0]
 print(json.dumps(growth))
 """

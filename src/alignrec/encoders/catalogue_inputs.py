@@ -19,6 +19,7 @@ from alignrec.encoders.text_tokens import TextTokenizer
 from alignrec.encoders.visual_tokens import VisualTokenizer
 from alignrec.errors import AlignrecError
 from alignrec.progress import progress_bar
+from alignrec.runtime import release_pages
 
 __all__ = ["CatalogueInputs", "ItemBatch", "ItemSource", "inverse_document_frequency", "prepare_inputs"]
 
@@ -81,6 +82,7 @@ class CatalogueInputs:
     def text(self, items: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Ids (B, L') int64 and padding (B, L') bool of `items`; L' is the longest among them."""
         ids = torch.from_numpy(self.tokens[items].astype(np.int64))
+        release_pages(self.tokens)
         padding = ids == _PAD
         length = max(int((~padding).sum(dim=1).max()), 2)
         return ids[:, :length], padding[:, :length]
@@ -159,6 +161,8 @@ def _write_tokens(
             if rows.stop == n_items or rows.stop % _SAVED == 0:
                 words.flush()
                 codes.flush()
+                release_pages(words)
+                release_pages(codes)
                 write_json(partial / _DONE, _state(n_items, max_length, patches) | {"done": rows.stop})
             bar.advance(rows.stop - rows.start)
     np.save(partial / "has_text.npy", items_with_text(dataset, columns))

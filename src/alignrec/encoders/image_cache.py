@@ -27,6 +27,7 @@ from alignrec.encoders.image_workers import resize_all
 from alignrec.encoders.pictures import PictureReport
 from alignrec.errors import ArtifactError, UsageError
 from alignrec.progress import progress_bar
+from alignrec.runtime import release_pages
 
 __all__ = ["GrowingImageCache", "ImageCache", "build_image_cache", "open_image_cache"]
 
@@ -55,7 +56,9 @@ class ImageCache:
 
     def load(self, items: Sequence[int] | NDArray[np.integer] | Tensor) -> Tensor:
         """The squares of the item indices `items` (B,): bytes (B, 3, S, S)."""
-        return torch.from_numpy(self.images[np.asarray(items, dtype=np.int64)])
+        squares = torch.from_numpy(self.images[np.asarray(items, dtype=np.int64)])
+        release_pages(self.images)
+        return squares
 
     def report(self, dataset: Dataset) -> PictureReport:
         """How many pictures of `dataset` were found and how many not, with the first that are missing or broken."""

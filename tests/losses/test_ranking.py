@@ -5,7 +5,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from alignrec.losses import bpr_loss, embedding_norm, squared_norm
+from alignrec.losses import bpr_loss, bpr_loss_rows, embedding_norm, embedding_norm_rows, squared_norm
+from alignrec.types import Batch, Embeddings
 
 
 def test_bpr_of_equal_scores_is_log_two():
@@ -40,6 +41,48 @@ def test_embedding_norm_adds_unsquared_norms_and_divides_by_the_last_tables_rows
 
 def test_squared_norm_divides_by_the_configured_batch_size():
     assert squared_norm(torch.tensor([[3.0, 4.0]]), torch.ones(2, 1), batch_size=4).item() == pytest.approx(27 / 8)
+
+
+def drawn(n_users=7, n_items=9, size=40):
+    """Tables of float64 that want a gradient, and a batch in which rows occur many times and some not at all."""
+    rng = torch.Generator().manual_seed(3)
+    tables = [torch.randn(n, 5, generator=rng, dtype=torch.float64, requires_grad=True) for n in (n_users, n_items)]
+    users, positives, negatives = (torch.randint(n - 1, (size,), generator=rng) for n in (n_users, n_items, n_items))
+    return Embeddings(*tables), Batch(users, positives, negatives)
+
+
+def gathered(tables, batch):
+    return tables.users[batch.users], tables.items[batch.positives], tables.items[batch.negatives]
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-10])
+def test_bpr_of_rows_is_bpr_of_the_gathered_rows_with_its_gradient(epsilon):
+    tables, batch = drawn()
+    u, i, j = gathered(tables, batch)
+    plain = bpr_loss((u * i).sum(1), (u * j).sum(1), epsilon=epsilon)
+    expected = torch.autograd.grad(plain, [tables.users, tables.items])
+    fast = bpr_loss_rows(tables, batch, epsilon=epsilon)
+    assert fast.item() == pytest.approx(plain.item(), rel=1e-12)
+    for found, wanted in zip(torch.autograd.grad(fast, [tables.users, tables.items]), expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-14)
+
+
+def test_the_norm_of_rows_is_that_of_the_gathered_rows_with_its_gradient():
+    tables, batch = drawn()
+    plain = embedding_norm(*gathered(tables, batch))
+    expected = torch.autograd.grad(plain, [tables.users, tables.items])
+    fast = embedding_norm_rows(tables, batch)
+    assert fast.item() == pytest.approx(plain.item(), rel=1e-12)
+    for found, wanted in zip(torch.autograd.grad(fast, [tables.users, tables.items]), expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-14)
+
+
+def test_the_norm_of_rows_of_zeros_has_a_gradient_of_zeros():
+    tables, batch = drawn()
+    zeros = Embeddings(*(torch.zeros_like(table, requires_grad=True) for table in (tables.users, tables.items)))
+    loss = embedding_norm_rows(zeros, batch)
+    assert loss.item() == pytest.approx(0.0, abs=1e-100)
+    assert all(not gradient.any() for gradient in torch.autograd.grad(loss, [zeros.users, zeros.items]))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])

@@ -3,11 +3,16 @@
 BPR: Rendle et al., Bayesian Personalized Ranking from Implicit Feedback, UAI 2009.
 """
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import logsigmoid
 
-__all__ = ["bpr_loss", "embedding_norm", "squared_norm"]
+from alignrec.types import Batch, Embeddings
+
+__all__ = ["bpr_loss", "bpr_loss_rows", "embedding_norm", "embedding_norm_rows", "squared_norm"]
 
 
 def bpr_loss(positive_scores: Tensor, negative_scores: Tensor, *, epsilon: float = 0.0) -> Tensor:
@@ -19,10 +24,28 @@ def bpr_loss(positive_scores: Tensor, negative_scores: Tensor, *, epsilon: float
         epsilon: 0 for AlignRec, MGCN, FREEDOM; 1e-10 is the form of the BPR and LightGCN baselines, whose gradient
             dies out once x falls under about −23.
     """
-    difference = positive_scores - negative_scores
+    return _bpr(positive_scores - negative_scores, epsilon)
+
+
+def bpr_loss_rows(tables: Embeddings, batch: Batch, *, epsilon: float = 0.0) -> Tensor:
+    """`bpr_loss` of the dot products of a batch's rows of `tables`.
+
+    As s_ui − s_uj = u · (i − j), a step multiplies once and not twice, and adds to the gradient of a row where it lies.
+    Not differentiable twice.
+
+    Args:
+        tables: users and items, (n, d) each.
+        batch: numbers of their rows.
+        epsilon: as in `bpr_loss`.
+    """
+    rows = batch.users, batch.positives, batch.negatives
+    return _bpr(cast(Tensor, _Differences.apply(tables.users, tables.items, *rows)), epsilon)  # type: ignore[no-untyped-call]
+
+
+def _bpr(differences: Tensor, epsilon: float) -> Tensor:
     if epsilon == 0.0:
-        return -logsigmoid(difference).mean()
-    return -torch.log(epsilon + torch.sigmoid(difference)).mean()
+        return -logsigmoid(differences).mean()
+    return -torch.log(epsilon + torch.sigmoid(differences)).mean()
 
 
 def embedding_norm(*tables: Tensor) -> Tensor:
@@ -34,9 +57,47 @@ def embedding_norm(*tables: Tensor) -> Tensor:
     return torch.stack([torch.linalg.vector_norm(table) for table in tables]).sum() / tables[-1].shape[0]
 
 
+def embedding_norm_rows(tables: Embeddings, batch: Batch) -> Tensor:
+    """`embedding_norm` of a batch's rows of `tables`: users, positives, negatives.
+
+    A row's square is made once and counted as often as the batch has it: for tables of little more than those rows.
+    """
+    of_users, of_items = tables.users.square().sum(1), tables.items.square().sum(1)
+    sides = (of_users, batch.users), (of_items, batch.positives), (of_items, batch.negatives)
+    squares = [torch.bincount(ids, minlength=len(found)).to(found.dtype) @ found for found, ids in sides]
+    total = torch.stack(squares)
+    smallest = torch.finfo(total.dtype).tiny  # the gradient of a norm of zeros is then zero
+    return total.clamp_min(smallest).sqrt().sum() / len(batch)
+
+
 def squared_norm(*tables: Tensor, batch_size: int) -> Tensor:
     """½ Σ_j ‖X_j‖²_F / batch_size.
 
     `batch_size` is the configured one, also for an epoch's last, shorter batch, so that every row weighs the same.
     """
     return torch.stack([table.square().sum() for table in tables]).sum() / (2 * batch_size)
+
+
+class _Differences(torch.autograd.Function):
+    """u · (i − j) of every triple, (B,)."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, users: Tensor, items: Tensor, user_ids: Tensor, positives: Tensor, negatives: Tensor
+    ) -> Tensor:
+        rows = users.index_select(0, user_ids)
+        between = items.index_select(0, positives).sub_(items.index_select(0, negatives))
+        ctx.save_for_backward(rows, between, user_ids, positives, negatives)
+        ctx.n_rows = len(users), len(items)  # type: ignore[attr-defined]
+        return (rows * between).sum(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:  # Any: torch types no ctx
+        rows, between, user_ids, positives, negatives = ctx.saved_tensors
+        n_users, n_items = ctx.n_rows
+        for_users, for_items = rows.new_zeros(n_users, rows.shape[1]), rows.new_zeros(n_items, rows.shape[1])
+        for_users.index_add_(0, user_ids, between * gradient.unsqueeze(1))
+        pulled = rows * gradient.unsqueeze(1)
+        for_items.index_add_(0, positives, pulled).index_add_(0, negatives, pulled, alpha=-1)
+        return for_users, for_items, None, None, None

@@ -42,8 +42,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, normalize
 
 from alignrec.graphs import co_occurrence, normalized_adjacency
-from alignrec.losses import bpr_loss
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, xavier_normal_table
+from alignrec.losses import bpr_loss_rows
+from alignrec.models.base import Backbone, DistinctRows, xavier_normal_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjections, affine, linear
 from alignrec.ops import SparseOperator, propagate_mean, spmm
@@ -156,8 +156,7 @@ class DualGNN(Backbone[DualGNNConfig]):
 
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr`, and `mean_square` of the batch's preferences and of all weights."""
-        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
-        bpr = bpr_loss((users * positives).sum(1), (users * negatives).sum(1))
+        bpr = bpr_loss_rows(reps.final, batch)
         ids = batch.users if reps.user_ids is None else reps.user_ids.index_select(0, batch.users)
         squares = [table.index_select(0, ids).square().mean() for table in self.preferences]
         if self.user_weights is not None:

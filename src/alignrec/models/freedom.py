@@ -25,8 +25,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from alignrec.graphs import mean_interactions, mixed_knn_operator, normalized_adjacency, sample_edges
-from alignrec.losses import bpr_loss
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, xavier_uniform_table
+from alignrec.losses import bpr_loss_rows
+from alignrec.models.base import Backbone, DistinctRows, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjections, modality_shares
 from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_rows, spmm
@@ -124,10 +124,8 @@ class FREEDOM(Backbone[FREEDOMConfig]):
 
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr`, and `content` unless its weight is zero."""
-        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
-        terms = {"bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1))}
+        terms = {"bpr": bpr_loss_rows(reps.final, batch)}
         if self.config.content_weight:
-            ranked = [batch_rows(Embeddings(reps.final.users, table), batch) for table in reps.content.values()]
-            parts = [bpr_loss((u * i).sum(1), (u * j).sum(1)) for u, i, j in ranked]
+            parts = [bpr_loss_rows(Embeddings(reps.final.users, table), batch) for table in reps.content.values()]
             terms["content"] = self.config.content_weight * torch.stack(parts).sum()
         return terms

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from alignrec.graphs import normalized_adjacency
-from alignrec.losses import bpr_loss, embedding_norm
+from alignrec.losses import bpr_loss_rows, embedding_norm_rows
 from alignrec.models.base import Backbone, DistinctRows, xavier_uniform_table
 from alignrec.ops import propagate_mean, propagate_mean_rows
 from alignrec.settings import Settings
@@ -65,12 +65,7 @@ class LightGCN(Backbone[LightGCNConfig]):
 
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr` on propagated rows and `norm` of unpropagated ones."""
-        items = torch.cat([batch.positives, batch.negatives])
-        users = reps.final.users.index_select(0, batch.users)  # (B, d)
-        positives, negatives = reps.final.items.index_select(0, items).chunk(2)
-        ego = reps.views["ego"]
-        ego_items = ego.items.index_select(0, items).chunk(2)
         return {
-            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1), epsilon=1e-10),
-            "norm": self.config.reg_weight * embedding_norm(ego.users.index_select(0, batch.users), *ego_items),
+            "bpr": bpr_loss_rows(reps.final, batch, epsilon=1e-10),
+            "norm": self.config.reg_weight * embedding_norm_rows(reps.views["ego"], batch),
         }

@@ -29,11 +29,10 @@ from torch import Tensor, nn
 
 from alignrec.errors import SettingsError
 from alignrec.graphs import normalized_adjacency
-from alignrec.losses import bpr_loss, embedding_norm, info_nce_against
+from alignrec.losses import bpr_loss_rows, embedding_norm_rows, info_nce_against
 from alignrec.models.base import (
     Backbone,
     DistinctRows,
-    batch_rows,
     numbered_among_all,
     xavier_uniform_table,
 )
@@ -142,10 +141,9 @@ class NCL(Backbone[NCLConfig]):
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr`, `norm`, `structure` unless its weight is zero, and `prototype` once there are clusters."""
         config = self.config
-        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
         terms = {
-            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1), epsilon=1e-10),
-            "norm": config.reg_weight * embedding_norm(*batch_rows(reps.views["ego"], batch)),
+            "bpr": bpr_loss_rows(reps.final, batch, epsilon=1e-10),
+            "norm": config.reg_weight * embedding_norm_rows(reps.views["ego"], batch),
         }
         if config.structure_weight:
             terms["structure"] = config.structure_weight * self._structure(reps, batch)

@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from alignrec.graphs import normalized_adjacency, sample_edges
-from alignrec.losses import bpr_loss, info_nce_against, squared_norm
+from alignrec.losses import bpr_loss_rows, info_nce_against, squared_norm
 from alignrec.models.base import (
     Backbone,
     DistinctRows,
@@ -103,10 +103,9 @@ class SGL(Backbone[SGLConfig]):
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr` on propagated rows, `l2` of unpropagated ones, and `contrastive` unless its weight is zero."""
         config, factor = self.config, float(len(batch)) if self.config.sum_over_batch else 1.0
-        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
         ego = batch_rows(reps.views["ego"], batch)
         terms = {
-            "bpr": factor * bpr_loss((users * positives).sum(1), (users * negatives).sum(1)),
+            "bpr": factor * bpr_loss_rows(reps.final, batch),
             "l2": factor * config.l2_weight * squared_norm(*ego, batch_size=len(batch)),
         }
         if config.contrastive_weight:

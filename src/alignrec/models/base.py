@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -82,8 +83,8 @@ class DistinctRows:
     @classmethod
     def of(cls, batch: Batch) -> "DistinctRows":
         """Those of `batch`, in ascending order."""
-        users, user_rows = torch.unique(batch.users, return_inverse=True)
-        items, item_rows = torch.unique(torch.cat([batch.positives, batch.negatives]), return_inverse=True)
+        users, user_rows = _distinct(batch.users)
+        items, item_rows = _distinct(torch.cat([batch.positives, batch.negatives]))
         positives, negatives = item_rows.chunk(2)
         return cls(users, items, Batch(user_rows, positives, negatives))
 
@@ -95,6 +96,15 @@ class DistinctRows:
         """Cut rows (u + i, d) in the order of `nodes` into users and items."""
         users, items = torch.split(rows, [len(self.users), len(self.items)])
         return Embeddings(users, items)
+
+
+def _distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct numbers of `ids`, rising, and the place of each of `ids` among them."""
+    if ids.device.type != "cpu":
+        distinct, places = torch.unique(ids, return_inverse=True)
+        return distinct, places
+    found = np.unique(ids.numpy(), return_inverse=True)  # half the time of torch's, for a batch
+    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
 def batch_rows(tables: Embeddings, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

@@ -234,8 +234,8 @@ class _LayerMeanRows(torch.autograd.Function):
         total = own
         for _ in range(n_layers - 1):
             layer = _multiply(csr, layer)
-            total = total + layer.index_select(0, rows)
-        return own, (total + _multiply(selected, layer)).div_(n_layers + 1)
+            total = layer.index_select(0, rows).add_(total)
+        return own, _multiply(selected, layer).add_(total).div_(n_layers + 1)
 
     @staticmethod
     @once_differentiable
@@ -252,7 +252,7 @@ class _LayerMeanRows(torch.autograd.Function):
             result = _multiply(_transpose(selected, n_nodes), share)
             for _ in range(n_layers - 1):
                 result = _multiply(transposed, result.index_add_(0, rows, share))
-            for_own = share if for_own is None else share + for_own
+            for_own = share if for_own is None else share.add_(for_own)
         if for_own is not None:
             result = for_own.new_zeros(n_nodes, for_own.shape[1]) if result is None else result
             result.index_add_(0, rows, for_own)

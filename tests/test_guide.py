@@ -88,12 +88,17 @@ def test_no_card_is_left_of_a_model_that_is_gone() -> None:
     assert set(sections(GUIDE / "plugins.md")) == set(PLUGINS)
 
 
+def anchor_of(heading: str) -> str:
+    """As GitHub and the site make it: small letters, no punctuation, dashes for blanks."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def test_every_link_leads_somewhere() -> None:
     for page in PAGES:
         for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
             file = page.parent / target if target else page
             assert file.is_file(), f"{page.name} links to {target}"
-            headings = {heading.lower().replace(" ", "-") for heading in sections(file)} if anchor else set()
+            headings = {anchor_of(heading) for heading in sections(file)} if anchor else set()
             assert not anchor or anchor in headings, f"{page.name} links to {target}#{anchor}"
 
 

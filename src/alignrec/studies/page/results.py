@@ -66,7 +66,8 @@ def gather_results(study: Study, datasets: Mapping[str, str | Path] | None = Non
 
 
 def _table(study: Study, entries: tuple[StudyEntry, ...]) -> ComparisonTable | None:
-    labels = {entry.run.path: entry.row for entry in entries if entry.run is not None}
+    done = [(entry, entry.run) for entry in entries if entry.run is not None]
+    labels = {run.path: entry.row for entry, run in done}
     if not labels:
         return None
     baseline = study.settings.baseline
@@ -76,6 +77,7 @@ def _table(study: Study, entries: tuple[StudyEntry, ...]) -> ComparisonTable | N
         baseline=baseline if baseline in labels.values() else None,
         labels=labels,
         popularity=True,
+        datasets={run.plan.dataset["hash"]: entry.dataset for entry, run in done},
     ).tables[0]
 
 

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.catalogue_size 5000 500000 [--folder DIR]`: for each number of items, a drawn catalogue (texts of
 20 words from a long-tailed vocabulary of 20,000, one of 256 pictures each) is imported, a tiny encoder pre-trained for
-20 steps on it, and every item extracted; each command in a process of its own. Prints peak memory in MB and CPU
+100 steps of 64 items on it, and every item extracted; each command in a process of its own. Prints peak memory in MB and CPU
 seconds, those of the first catalogue first. Linux only. Half a million items take about 5 GB of disk.
 """
 
@@ -78,7 +78,7 @@ print("measured", re.search(r"VmHWM:\\s+(\\d+) kB", status)[1], time.process_tim
 def _row(folder: Path, n_items: int) -> list[tuple[float, float]]:
     source, dataset, encoder = (str(folder / f"{name}-{n_items}") for name in ("tables", "dataset", "encoder"))
     draw_catalogue(Path(source), n_items)
-    small = ["--set", "training.steps=20", "--set", "training.batch_size=64"]
+    small = ["--set", "training.steps=100", "--set", "training.batch_size=64"]
     return [
         measured(["data", "import", "tables", source, "--out", dataset, "--core", "0"]),
         measured(["encode", "pretrain", dataset, "--out", encoder, *small]),

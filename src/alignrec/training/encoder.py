@@ -45,7 +45,7 @@ class PretrainingSettings(Settings):
     """How long, how fast."""
 
     steps: int = Field(default=2000, ge=1)
-    """Steps in all."""
+    """Steps in all, rounded up to whole rounds."""
     round_steps: int = Field(default=100, ge=1)
     """Steps between two lines of the log, each with validation losses."""
     batch_size: int = Field(default=16, ge=2)

@@ -2,8 +2,8 @@
 
 `python -m benchmarks.catalogue_size 5000 500000 [--folder DIR]`: for each number of items, a drawn catalogue (texts of
 20 words from a long-tailed vocabulary of 20,000, one of 256 pictures each) is imported, a tiny encoder pre-trained for
-100 steps of 64 items on it, and every item extracted; each command in a process of its own. Prints peak memory in MB and CPU
-seconds, those of the first catalogue first. Linux only. Half a million items take about 5 GB of disk.
+100 steps of 64 items on it, and every item extracted; each command in a process of its own. Prints peak memory in MB
+and CPU seconds, those of the first catalogue first. Linux only. Half a million items take about 5 GB of disk.
 """
 
 import argparse

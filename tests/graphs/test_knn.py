@@ -134,6 +134,16 @@ def test_a_mixed_graph_is_the_weighted_sum_and_equals_the_authors_of_freedom(gol
     np.testing.assert_allclose(dense_of(found), golden["buffer/mm_adj"].numpy(), rtol=0, atol=1e-6)
 
 
+def test_an_item_of_zeros_has_no_neighbours_and_its_place_in_the_catalogue_does_not_matter():
+    features = np.random.default_rng(4).normal(size=(12, 4)).astype(np.float32)
+    features[7] = 0
+    found = dense_of(knn_operator(features, 4, weighting="binary"))
+    assert not found[7].any()
+    order = np.roll(np.arange(12), 5)
+    moved = dense_of(knn_operator(features[order], 4, weighting="binary"))
+    np.testing.assert_array_equal(moved, found[np.ix_(order, order)])
+
+
 def test_a_modality_without_a_share_is_not_in_the_mixed_graph():
     rng = np.random.default_rng(0)
     features = {name: rng.normal(size=(12, 4)).astype(np.float32) for name in ("a", "b")}

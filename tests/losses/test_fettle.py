@@ -165,6 +165,17 @@ def test_rows_of_the_batch_alone_give_what_all_rows_give() -> None:
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+@pytest.mark.parametrize("feedback", ["cosine", "dot"])
+def test_an_item_without_a_picture_moves_nothing_by_its_picture(feedback: str) -> None:
+    reps, batch = random_inputs()
+    image = reps.content["image"]
+    image[batch.positives[0]] = 0.0
+    image.requires_grad_()
+    sum(make(feedback=feedback)(reps, batch).values()).backward()
+    assert not image.grad[batch.positives[0]].any()
+    assert 0 < image.grad.abs().max() < 1
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

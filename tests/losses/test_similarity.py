@@ -97,7 +97,8 @@ def test_zero_rows_of_features_and_embeddings_cost_no_nan():
     for form in ("dot", "cosine"):
         loss, gradient = value_and_gradient(lambda t, form=form: similarity_regularizer(t, f, form), z)
         assert loss.isfinite()
-        assert gradient.isfinite().all()
+        assert gradient.abs().max() < 100
+        assert form == "dot" or not gradient[0].any()
 
 
 def test_the_small_matrices_are_taken_exactly_where_they_are_smaller(monkeypatch):

@@ -4,7 +4,7 @@ import torch
 from checkerboard import checkerboard
 from torch.nn.functional import normalize
 
-from alignrec.errors import AlignrecError, SettingsError
+from alignrec.errors import SettingsError
 from alignrec.models import create_model
 from alignrec.models.alignrec import unified_features
 from alignrec.types import Batch, TrainData
@@ -67,12 +67,6 @@ def test_one_table_is_taken_as_it_is_and_several_are_joined_with_unit_rows() -> 
     joined = unified_features(TrainData(data.interactions, {**data.features, "audio": second}))
     assert joined.shape == (data.n_items, data.features["content"].shape[1] + 3)
     np.testing.assert_allclose(np.linalg.norm(joined, axis=1), np.sqrt(2.0), rtol=1e-6)
-
-
-def test_more_neighbours_than_items_is_refused() -> None:
-    data, _ = checkerboard()
-    with pytest.raises(AlignrecError, match=r"31 neighbours .* are not possible"):
-        make(data, n_neighbors=31)
 
 
 def test_without_features_it_says_what_to_add() -> None:

@@ -1,6 +1,8 @@
+import pytest
 import torch
 from checkerboard import checkerboard
 
+from alignrec.errors import SettingsError
 from alignrec.models import create_model
 from alignrec.models.base import DistinctRows, numbered_among_all, xavier_normal_table, xavier_uniform_table
 from alignrec.types import Batch, Representations
@@ -23,6 +25,18 @@ def test_a_batch_counted_in_its_distinct_rows_can_be_counted_in_all_again() -> N
     for name in ("users", "positives", "negatives"):
         assert torch.equal(getattr(again, name), getattr(batch, name))
     assert numbered_among_all(Representations(final), batch) is batch
+
+
+@pytest.mark.parametrize("model", ["alignrec", "mgcn", "freedom", "lattice", "dream"])
+def test_more_neighbours_than_items_name_the_setting_and_what_is_allowed(model: str) -> None:
+    settings = {"n_neighbors": 31, **({"n_user_neighbors": 3} if model == "dream" else {})}
+    with pytest.raises(SettingsError, match=r"'model\.n_neighbors' cannot be 31 with 30 items; give at most 30"):
+        create_model(model, checkerboard()[0], torch.Generator(), settings)
+
+
+def test_more_neighbours_than_users_name_the_setting_of_the_users() -> None:
+    with pytest.raises(SettingsError, match=r"'model\.n_user_neighbors' cannot be 31 with 30 users; give at most 30"):
+        create_model("dream", checkerboard()[0], torch.Generator(), {"n_user_neighbors": 31})
 
 
 def test_tables_have_glorots_spread() -> None:

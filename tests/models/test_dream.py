@@ -28,7 +28,7 @@ BATCH = Batch(torch.tensor([0, 3, 3, 7, 11, 0]), torch.tensor([2, 1, 6, 2, 8, 5]
 
 
 def data() -> TrainData:
-    """Twelve users, nine items; the last user has no item, the first item is everybody else's."""
+    """Twelve users, nine items; one user has no item, the first item is everybody else's."""
     rng = np.random.default_rng(1)
     matrix = (rng.random((12, 9)) < 0.4).astype(np.float32)
     matrix[:, 0] = 1
@@ -51,15 +51,16 @@ def make(dataset: TrainData | None = None, **settings):
 
 
 def graph_of(e: Tensor, k: int) -> Tensor:
-    """Eq. 5."""
+    """Eq. 5; who has no features at all has no neighbours."""
     n = e.norm(dim=1, keepdim=True).clamp_min(1e-12)
     s = (e @ e.t()) / (n * n.t())
     kept = torch.zeros_like(s)
     for row in range(len(s)):
         # of equal similarities the lower index
         order = sorted(range(len(s)), key=lambda other, row=row: (-round(float(s[row, other]), 9), other))
-        kept[row, order[:k]] = 1.0
-    d = torch.diag(kept.sum(dim=1) ** -0.5)
+        kept[row, order[:k]] = float(e[row].norm() > 0)
+    degrees = kept.sum(dim=1)
+    d = torch.diag(torch.where(degrees > 0, degrees**-0.5, 0.0))
     return d @ kept @ d
 
 

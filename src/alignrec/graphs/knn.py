@@ -113,7 +113,8 @@ def knn_operator(
             (FREEDOM, DREAM).
         overwrite: as `knn`.
 
-    An item whose row sum g is not positive is cut off: zeros in its row and column.
+    An item whose row sum g is not positive is cut off: zeros in its row and column. So is, with either weighting, an
+    item of zeros, as one without a picture has them: it resembles nothing, not those that come first.
     """
     return SparseOperator.from_scipy(_matrix(knn(features, k, overwrite=overwrite), weighting))
 
@@ -132,7 +133,10 @@ def mixed_knn_operator(
 
 def _matrix(graph: KnnGraph, weighting: Weighting) -> sparse.csr_array:
     n_items, k = graph.indices.shape
-    weights = graph.similarities.astype(np.float64) if weighting == "cosine" else np.ones(graph.indices.shape)
+    weights = graph.similarities.astype(np.float64)
+    if weighting == "binary":
+        points_somewhere = graph.similarities[:, :1] > 0  # else even the cosine with itself is 0
+        weights = np.repeat(points_somewhere.astype(np.float64), graph.indices.shape[1], axis=1)
     sums = weights.sum(axis=1)
     scale = np.zeros(n_items)
     np.divide(1.0, np.sqrt(np.maximum(sums, 0.0)), out=scale, where=sums > 0)

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import cosine_similarity
 
 from alignrec.errors import UsageError
-from alignrec.ops import matmul
+from alignrec.ops import SMALLEST_NORM, matmul, without_zero_rows
 
 __all__ = ["cosine_alignment", "info_nce", "info_nce_against", "info_nce_rows"]
 
@@ -30,7 +30,6 @@ _TILE_ROWS = 256  # a tile of scores, 256 x 2048 float32, is 2 MB; 128 to 512 ar
 _LONG_TABLE, _LONG_TILE = 4096, 1 << 21  # of more candidates a tile has 32 to 128 rows, by what 8 MB hold
 _NARROW, _NARROW_TILE = 16, 1 << 19  # passes over a tile cost more than products this low: 2 MB stay nearer
 _LARGEST_EXPONENT = 40.0  # exp(±40) and sums of many such stay far inside float32; beyond it rows are shifted
-_SMALLEST_NORM = 1e-12
 
 
 def info_nce(
@@ -126,7 +125,8 @@ def info_nce_against(
 
 def cosine_alignment(x: Tensor, y: Tensor) -> Tensor:
     """1 − mean_b cos(x_b, y_b) for x, y (B, d): AlignRec's UIA (eq. 12). Both sides receive a gradient."""
-    return 1.0 - cosine_similarity(x, y, dim=1, eps=_SMALLEST_NORM).mean()
+    cosines = cosine_similarity(without_zero_rows(x), without_zero_rows(y), dim=1, eps=SMALLEST_NORM)
+    return 1.0 - cosines.mean()
 
 
 @dataclass(frozen=True)
@@ -189,14 +189,14 @@ class _InfoNce(torch.autograd.Function):
 
 
 def _unit(table: Tensor) -> tuple[Tensor, Tensor]:
-    norm = torch.linalg.vector_norm(table, dim=1, keepdim=True).clamp_min_(_SMALLEST_NORM)  # (m, 1)
+    norm = torch.linalg.vector_norm(table, dim=1, keepdim=True).clamp_min_(SMALLEST_NORM)  # (m, 1)
     return table / norm, norm
 
 
 def _through_unit(gradient: Tensor, unit: Tensor, norm: Tensor) -> Tensor:
-    """Gradient in a row from the gradient in the unit row: the part along the row itself is lost."""
+    """Gradient in a row from that in the unit row: the part along the row is lost; a row of zeros gets none."""
     along = (gradient * unit).sum(dim=1, keepdim=True)  # (m, 1)
-    return gradient.addcmul_(along, unit, value=-1.0).div_(norm)
+    return gradient.addcmul_(along, unit, value=-1.0).div_(norm.masked_fill(norm <= SMALLEST_NORM, torch.inf))
 
 
 def _value_and_gradients(x: Tensor, y: Tensor, pairs: _Pairs, wants_y: bool) -> tuple[Tensor, Tensor, Tensor | None]:

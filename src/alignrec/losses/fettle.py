@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from alignrec.losses.cluster_alignment import Sinkhorn, swapped_prediction
 from alignrec.losses.item_alignment import (
@@ -28,13 +27,13 @@ from alignrec.losses.item_alignment import (
     map_items,
 )
 from alignrec.losses.plugin import Needs, Plugin, PluginInputs
+from alignrec.ops import SMALLEST_NORM, unit_rows
 from alignrec.settings import Settings
 from alignrec.types import Batch, Representations
 
 __all__ = ["Fettle", "FettleConfig"]
 
 _ITEM_BOUNDS, _CLUSTER_BOUNDS = (0.001, 0.5), (0.01, 0.99)  # of the learned temperatures
-_SMALLEST_NORM = 1e-12
 
 
 class FettleConfig(Settings):
@@ -119,8 +118,8 @@ class Fettle(Plugin[FettleConfig]):
         of_all = [reps.final.items, *(reps.content[name] for name in self.modalities)]
         tables = [table.index_select(0, items) for table in of_all]
         user_table = reps.final.users.index_select(0, users)
-        unit_tables = [normalize(table, eps=_SMALLEST_NORM) for table in tables]  # M times (Q, d), ids first
-        unit_users = normalize(user_table, eps=_SMALLEST_NORM)
+        unit_tables = [unit_rows(table) for table in tables]  # M times (Q, d), ids first
+        unit_users = unit_rows(user_table)
         terms: dict[str, Tensor] = {}
         if self.config.item_alignment or self.config.direction_tuning:
             raw = self.config.feedback == "dot"
@@ -180,4 +179,4 @@ def _clamp(temperature: Tensor, bounds: tuple[float, float]) -> None:
 
 @torch.no_grad()
 def _to_unit_rows(codebook: Tensor) -> None:
-    codebook.div_(torch.linalg.vector_norm(codebook, dim=1, keepdim=True).clamp_min_(_SMALLEST_NORM))
+    codebook.div_(torch.linalg.vector_norm(codebook, dim=1, keepdim=True).clamp_min_(SMALLEST_NORM))

@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 
-from alignrec.ops import matmul
+from alignrec.ops import matmul, unit_rows
 
 __all__ = [
     "Direction",
@@ -82,7 +82,7 @@ def map_items(tables: list[Tensor], directions: list[Direction], maps: Tensor, u
     for direction, weight in zip(directions, maps, strict=True):
         rows = tables[direction.source].index_select(0, direction.items)
         vectors = rows + matmul(rows, weight.t())
-        mapped.append(Mapped(direction, normalize(vectors, eps=1e-12) if unit else vectors))
+        mapped.append(Mapped(direction, unit_rows(vectors) if unit else vectors))
     return mapped
 
 
@@ -97,8 +97,8 @@ def item_alignment(mapped: list[Mapped], tables: list[Tensor], temperature: Tens
     total = temperature.new_zeros(())
     for target, table in enumerate(tables):
         toward = [m for m in mapped if m.direction.target == target]
-        vectors = normalize(torch.cat([m.vectors for m in toward]), eps=1e-12)  # (k, d)
-        candidates = normalize(table.detach(), eps=1e-12)  # (Q, d)
+        vectors = unit_rows(torch.cat([m.vectors for m in toward]))  # (k, d)
+        candidates = unit_rows(table.detach())  # (Q, d)
         logits = matmul(vectors, candidates.t()) / temperature
         total = total + cross_entropy(logits, torch.cat([m.direction.items for m in toward]), reduction="sum")
     return total / len(tables[0])

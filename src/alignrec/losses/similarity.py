@@ -17,16 +17,14 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
-from torch.nn.functional import normalize
 
 from alignrec.errors import UsageError
-from alignrec.ops import matmul
+from alignrec.ops import SMALLEST_NORM, matmul, unit_rows
 
 __all__ = ["similarity_regularizer", "similarity_regularizer_rows"]
 
 _TILE = 128
 _CANCELLED = 1e-3  # below this share of its parts, a difference in float32 has lost more than three digits
-_SMALLEST_NORM = 1e-12
 
 Form = Literal["dot", "cosine"]
 
@@ -73,12 +71,12 @@ def similarity_regularizer_rows(table: Tensor, targets: Tensor, ids: Tensor, for
 
 
 def _loss(embeddings: Tensor, targets: Tensor, counts: Tensor | None, form: Form) -> Tensor:
-    z = normalize(embeddings, eps=_SMALLEST_NORM) if form == "cosine" else embeddings
+    z = unit_rows(embeddings) if form == "cosine" else embeddings
     weights = None if counts is None else counts.to(z.dtype).sqrt_()[:, None]  # (m, 1)
     n_pairs = len(z) if counts is None else int(counts.sum())
     with torch.no_grad():
         f = targets.detach().to(z.dtype)
-        norm = torch.linalg.vector_norm(f, dim=1, keepdim=True).clamp_min_(_SMALLEST_NORM)
+        norm = torch.linalg.vector_norm(f, dim=1, keepdim=True).clamp_min_(SMALLEST_NORM)
         f = f * (1.0 / norm if weights is None else weights / norm)  # unit rows times √count
     weighted = z if weights is None else z * weights
     return cast(Tensor, _Distance.apply(weighted, f, n_pairs))  # type: ignore[no-untyped-call]

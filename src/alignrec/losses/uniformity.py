@@ -15,15 +15,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import normalize
 
 from alignrec.errors import UsageError
-from alignrec.ops import matmul
+from alignrec.ops import matmul, unit_rows
 
 __all__ = ["uniformity"]
 
 _TILE_ROWS = 256
-_SMALLEST_NORM = 1e-12
 
 
 def uniformity(table: Tensor, ids: Tensor, sharpness: float = 2.0) -> Tensor:
@@ -40,7 +38,7 @@ def uniformity(table: Tensor, ids: Tensor, sharpness: float = 2.0) -> Tensor:
     if ids.numel() == 0:
         raise UsageError("uniformity needs at least one id, not none")
     distinct, counts = torch.unique(ids, return_counts=True)
-    unit = normalize(table.index_select(0, distinct), eps=_SMALLEST_NORM)
+    unit = unit_rows(table.index_select(0, distinct))
     if ids.numel() == 1:
         return unit.sum() * 0.0
     return cast(Tensor, _LogMeanPairs.apply(unit, counts.to(unit.dtype), sharpness))  # type: ignore[no-untyped-call]

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from alignrec.graphs import knn_operator, normalized_adjacency, normalized_interactions
 from alignrec.losses import bpr_loss, cosine_alignment, info_nce_rows, similarity_regularizer_rows, squared_norm
-from alignrec.models.base import Backbone, DistinctRows, xavier_uniform_table
+from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
 from alignrec.models.projection import linear
 from alignrec.ops import project, propagate_mean, propagate_mean_rows, spmm
 from alignrec.settings import Settings
@@ -81,14 +81,15 @@ class AlignRec(Backbone[AlignRecConfig]):
 
     def __init__(self, config: AlignRecConfig, data: TrainData, rng: torch.Generator) -> None:
         super().__init__(config, data)
+        check_neighbors("n_neighbors", config.n_neighbors, self.n_items, "items")
         size = config.embedding_size
         users = xavier_uniform_table(self.n_users, size, rng)
         items = xavier_uniform_table(self.n_items, size, rng)
         self.embedding = nn.Parameter(torch.cat([users, items]))  # (U + I, d)
         unified = unified_features(data)
-        features = torch.from_numpy(unified).clone()  # (I, D)
-        self.features = nn.Parameter(features, requires_grad=config.trainable_features)
-        self.register_buffer("initial_features", features.clone(), persistent=False)
+        features = torch.from_numpy(unified)  # (I, D), shares the data's memory: nothing writes into it
+        self.features = nn.Parameter(features.clone(), requires_grad=config.trainable_features)
+        self.register_buffer("initial_features", features, persistent=False)
         self.initial_features: Tensor
         self.project = linear(features.shape[1], size, rng)
         self.gate = linear(size, size, rng)

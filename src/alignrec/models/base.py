@@ -17,6 +17,7 @@ __all__ = [
     "Backbone",
     "DistinctRows",
     "batch_rows",
+    "check_neighbors",
     "numbered_among_all",
     "xavier_normal_table",
     "xavier_uniform_table",
@@ -120,6 +121,18 @@ def numbered_among_all(reps: Representations, batch: Batch) -> Batch:
     if users is None or items is None:
         return batch
     return Batch(users[batch.users], items[batch.positives], items[batch.negatives])
+
+
+def check_neighbors(setting: str, k: int, candidates: int, kind: str) -> None:
+    """Refuse to look for more neighbours than there are.
+
+    Raises:
+        SettingsError: `k`, which the model's `setting` asks for, is more than the `candidates` of this `kind`.
+    """
+    if k > candidates:
+        raise SettingsError(
+            f"setting 'model.{setting}' cannot be {k} with {candidates} {kind}; give at most {candidates}"
+        )
 
 
 def xavier_uniform_table(rows: int, size: int, rng: torch.Generator) -> Tensor:

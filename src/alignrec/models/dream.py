@@ -19,7 +19,8 @@ lengths cannot be added; the norm is taken over the batch's matrix of dot produc
 contrasts scale their vectors to length 1. Features are trained (the paper speaks of learnable modal embeddings) while
 the graphs and T stay as they were. The features of users are not parameters: with W_m linear, F_m^u W_m is the mean of
 the items' F_m W_m, so no table of users by features exists while training, and S3 makes its rows for the users of a
-batch. A row of zeros in one modality weighs nothing in T, and the others count in full.
+batch. A row of zeros in one modality (an item without a picture, a user without items) has no neighbours there and
+weighs nothing in T, where the others count in full.
 
 The user graph is built once, a block of cosines at a time: U² D / 2 multiply-adds, and 4 U D bytes for the means, which
 are scaled in place (192,403 users with 4,096 features: 3.2 GB beside the features and their trained copy, and half an
@@ -39,7 +40,7 @@ from torch.nn.functional import normalize
 
 from alignrec.graphs import knn_operator, mean_interactions, normalized_adjacency
 from alignrec.losses import behaviour_modal_alignment, bpr_loss, similarity_regularizer_rows, squared_norm
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, xavier_uniform_table
+from alignrec.models.base import Backbone, DistinctRows, batch_rows, check_neighbors, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjection, FeatureProjections, modality_shares
 from alignrec.ops import SparseOperator, project, propagate, propagate_mean, propagate_mean_rows, spmm
@@ -103,6 +104,9 @@ class DREAM(Backbone[DREAMConfig]):
 
     def __init__(self, config: DREAMConfig, data: TrainData, rng: torch.Generator) -> None:
         super().__init__(config, data)
+        if config.n_content_layers:
+            check_neighbors("n_neighbors", config.n_neighbors, self.n_items, "items")
+            check_neighbors("n_user_neighbors", config.n_user_neighbors, self.n_users, "users")
         size = config.embedding_size
         users = xavier_uniform_table(self.n_users, size, rng)
         items = xavier_uniform_table(self.n_items, size, rng)

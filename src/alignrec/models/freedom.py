@@ -13,7 +13,8 @@ At the start of an epoch ⌊E (1 − edge_dropout)⌋ edges are drawn in proport
 over them, evaluation over the whole graph. Features are trained, which only the last term sees.
 
 The authors weigh two modalities, 0.1 image and 0.9 text. Here there may be any number: equal shares unless
-`modality_weights` says otherwise. Their count int(E · (1. − p)) loses an edge to rounding now and then; ours does not.
+`modality_weights` says otherwise. An item of zeros in a modality, as one without a picture, has no neighbours there.
+Their count int(E · (1. − p)) loses an edge to rounding now and then; ours does not.
 A step multiplies the features of the batch's items alone; drawing the edges costs one pass over them per epoch.
 """
 
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 
 from alignrec.graphs import mean_interactions, mixed_knn_operator, normalized_adjacency, sample_edges
 from alignrec.losses import bpr_loss_rows
-from alignrec.models.base import Backbone, DistinctRows, xavier_uniform_table
+from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjections, modality_shares
 from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_rows, spmm
@@ -69,6 +70,7 @@ class FREEDOM(Backbone[FREEDOMConfig]):
 
     def __init__(self, config: FREEDOMConfig, data: TrainData, rng: torch.Generator) -> None:
         super().__init__(config, data)
+        check_neighbors("n_neighbors", config.n_neighbors, self.n_items, "items")
         size = config.embedding_size
         users = xavier_uniform_table(self.n_users, size, rng)
         items = xavier_uniform_table(self.n_items, size, rng)

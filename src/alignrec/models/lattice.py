@@ -31,7 +31,7 @@ from torch.nn.functional import embedding_bag, normalize
 
 from alignrec.graphs import knn, knn_operator, mean_interactions, random_walk_adjacency
 from alignrec.losses import bpr_loss, squared_norm
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, xavier_uniform_table
+from alignrec.models.base import Backbone, DistinctRows, batch_rows, check_neighbors, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjections
 from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_rows, spmm
@@ -85,6 +85,7 @@ class LATTICE(Backbone[LATTICEConfig]):
 
     def __init__(self, config: LATTICEConfig, data: TrainData, rng: torch.Generator) -> None:
         super().__init__(config, data)
+        check_neighbors("n_neighbors", config.n_neighbors, self.n_items, "items")
         size = config.embedding_size
         users = xavier_uniform_table(self.n_users, size, rng)
         items = xavier_uniform_table(self.n_items, size, rng)

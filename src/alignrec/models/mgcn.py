@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from alignrec.graphs import knn_operator, normalized_adjacency, normalized_interactions
 from alignrec.losses import bpr_loss, info_nce_rows, squared_norm
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, xavier_uniform_table
+from alignrec.models.base import Backbone, DistinctRows, batch_rows, check_neighbors, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjections, linear
 from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_rows, spmm
@@ -71,6 +71,7 @@ class MGCN(Backbone[MGCNConfig]):
 
     def __init__(self, config: MGCNConfig, data: TrainData, rng: torch.Generator) -> None:
         super().__init__(config, data)
+        check_neighbors("n_neighbors", config.n_neighbors, self.n_items, "items")
         size = config.embedding_size
         users = xavier_uniform_table(self.n_users, size, rng)
         items = xavier_uniform_table(self.n_items, size, rng)

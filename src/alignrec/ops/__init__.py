@@ -5,8 +5,10 @@ from alignrec.ops.kmeans import fit_centres, nearest_centres
 from alignrec.ops.matmul import matmul, project
 from alignrec.ops.propagate import propagate
 from alignrec.ops.spmm import SparseOperator, propagate_mean, propagate_mean_rows, spmm
+from alignrec.ops.unit import SMALLEST_NORM, unit_rows, without_zero_rows
 
 __all__ = [
+    "SMALLEST_NORM",
     "Edges",
     "SparseOperator",
     "edge_dots",
@@ -20,4 +22,6 @@ __all__ = [
     "propagate_mean",
     "propagate_mean_rows",
     "spmm",
+    "unit_rows",
+    "without_zero_rows",
 ]

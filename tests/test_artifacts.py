@@ -1,6 +1,11 @@
+import errno
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +19,10 @@ from alignrec.artifacts import (
     hash_arrays,
     hash_file,
     hash_values,
+    is_vacant,
     read_arrays,
     read_json,
+    sole_writer,
     staged_folder,
     write_arrays,
     write_bytes,
@@ -77,9 +84,74 @@ def test_bytes_reach_the_disk_before_the_name_is_given(tmp_path, monkeypatch):
     assert "a.bin" not in seen[0]
 
 
-def test_files_are_readable_by_others_unlike_temporary_files(tmp_path):
-    write_bytes(tmp_path / "a.bin", b"abc")
-    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o644
+@pytest.mark.parametrize(("mask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
+def test_others_may_read_what_the_user_lets_them(tmp_path, mask, file, folder):
+    before = os.umask(mask)
+    try:
+        write_bytes(tmp_path / "a.bin", b"abc")
+        with staged_folder(tmp_path / "out"):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == file
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == folder
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, monkeypatch):
+    def no_room(_handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(artifacts.os, "fsync", no_room)
+    with pytest.raises(ArtifactError, match=r"a\.bin cannot be written, the disk is full; make room"):
+        write_bytes(tmp_path / "a.bin", b"abc")
+    assert names(tmp_path) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from alignrec import artifacts
+artifacts.os.fsync = lambda _handle: os.kill(os.getpid(), signal.SIGKILL)
+artifacts.write_bytes(Path(sys.argv[1]) / "a.bin", b"abc")
+"""
+
+
+def test_what_a_killed_writer_left_does_not_count_and_goes_when_the_folder_is_written_again(tmp_path):
+    folder = tmp_path / "out"
+    assert subprocess.run([sys.executable, "-c", KILLED, str(folder)]).returncode == -signal.SIGKILL
+    assert len(names(folder)) == 1
+    assert is_vacant(folder)
+    with sole_writer(folder):
+        assert names(folder) == []
+
+
+@pytest.mark.parametrize("name", ["run.json", ".hidden", "a.part"])
+def test_a_folder_with_anything_else_is_not_vacant(tmp_path, name):
+    assert is_vacant(tmp_path)
+    assert is_vacant(tmp_path / "nothing")
+    (tmp_path / name).write_text("x")
+    assert not is_vacant(tmp_path)
+    assert not is_vacant(tmp_path / name)
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path):
+    with sole_writer(tmp_path / "out"):
+        with pytest.raises(ArtifactError, match="being written by another process"), sole_writer(tmp_path / "out"):
+            pass
+        with sole_writer(tmp_path / "other"):
+            pass
+    with sole_writer(tmp_path / "out"):
+        pass
+
+
+def test_where_the_disk_has_no_locks_nobody_is_kept_out(tmp_path, monkeypatch):
+    def no_locks(_handle, _how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(artifacts.fcntl, "flock", no_locks)
+    with sole_writer(tmp_path / "out"), sole_writer(tmp_path / "out"):
+        write_bytes(tmp_path / "out" / "a.bin", b"abc")
+    assert names(tmp_path / "out") == ["a.bin"]
 
 
 def test_json_comes_back_with_letters_of_every_language(tmp_path):
@@ -176,6 +248,13 @@ def test_an_empty_folder_is_taken(tmp_path):
     with staged_folder(tmp_path / "out") as stage:
         (stage / "a").write_text("x")
     assert names(tmp_path / "out") == ["a"]
+
+
+def test_the_current_folder_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtifactError, match=r"the current folder .* name a folder in it"), staged_folder(Path()):
+        raise AssertionError("the work has begun")
+    assert names(tmp_path) == []
 
 
 def test_a_replaced_folder_keeps_nothing_of_the_old(tmp_path):

@@ -19,6 +19,12 @@ class Training(Settings):
     schedule: Schedule = Schedule()
 
 
+class Switches(Settings):
+    on: bool = False
+    clip: float | None = None
+    either: bool | int = 0
+
+
 class Bounds(Settings):
     low: int = 0
     high: int
@@ -52,7 +58,7 @@ def test_an_unknown_key_of_nested_settings_names_its_neighbours_there():
         Training.create({"schedule": {"decai": 1}}, section="training")
 
 
-@pytest.mark.parametrize("value", ["many", 1.5, None, [1]])
+@pytest.mark.parametrize("value", ["many", 1.5, None, [1], True, False])
 def test_a_value_of_the_wrong_kind_is_named_with_its_key(value):
     with pytest.raises(SettingsError) as caught:
         Training.create({"epochs": value}, section="training")
@@ -74,6 +80,18 @@ def test_a_setting_without_default_must_be_given():
 def test_a_check_of_several_settings_names_the_section():
     with pytest.raises(SettingsError, match=r"settings 'x' do not fit together: .*low is above high"):
         Bounds.create({"low": 2, "high": 1}, section="x")
+
+
+def test_true_is_a_value_of_switches_and_not_of_numbers():
+    assert Switches.create({"on": True, "either": True}) == Switches(on=True, either=True)
+    with pytest.raises(SettingsError, match=r"^setting 's.clip' cannot be True: Input should be a number$"):
+        Switches.create({"clip": True}, section="s")
+
+
+@pytest.mark.parametrize("values", [3, ["lr"], {1: 2}])
+def test_settings_that_are_not_names_with_values_are_refused_in_one_line(values):
+    with pytest.raises(SettingsError, match=r"settings 'training' cannot be .*; give names and values"):
+        Training.create(values, section="training")
 
 
 def test_settings_cannot_be_changed():

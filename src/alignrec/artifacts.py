@@ -1,9 +1,11 @@
 """Folders and files that are either whole or absent: atomic writes, staged folders, content hashes."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,22 +19,30 @@ from safetensors.numpy import load_file, save_file
 
 from alignrec.errors import ArtifactError
 
+if sys.platform != "win32":
+    import fcntl
+
 __all__ = [
     "hash_arrays",
     "hash_file",
     "hash_values",
+    "is_vacant",
     "read_arrays",
     "read_json",
+    "replacement",
+    "sole_writer",
     "staged_folder",
     "write_arrays",
     "write_bytes",
     "write_json",
 ]
 
+_UNFINISHED = ".part"  # the end of a temporary file's name, by which it is known when its writer was killed
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: temporary file, fsync, rename. A reader sees the old file or the new one."""
-    with _replacement(path) as temporary:
+    with replacement(path) as temporary:
         temporary.write_bytes(content)
 
 
@@ -66,29 +76,41 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mappi
         ArtifactError: the disk is full, or they cannot be written for another reason.
     """
     ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    with _replacement(path) as temporary:
-        try:
-            save_file(ordered, temporary, metadata=dict(metadata) if metadata else None)
-        except SafetensorError as error:
-            raise ArtifactError(f"{path} cannot be written ({error}); is there room on the disk?") from None
+    with replacement(path) as temporary:
+        save_file(ordered, temporary, metadata=dict(metadata) if metadata else None)
 
 
 @contextmanager
-def _replacement(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
+def replacement(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise.
+
+    Raises:
+        ArtifactError: the disk is full, or safetensors cannot write for another reason.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # which says nothing of the file
+            raise ArtifactError(f"{path} cannot be written, the disk is full; make room and try again") from None
+        if isinstance(error, SafetensorError):
+            raise ArtifactError(f"{path} cannot be written ({error}); is there room on the disk?") from None
         raise
+
+
+def _umask() -> int:
+    """The permissions that the user takes from new files."""
+    mask = os.umask(0o077)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -110,19 +132,63 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """A temporary folder beside `path` that becomes `path` when the block ends well, and vanishes otherwise.
 
     Raises:
-        ArtifactError: `path` exists and is not an empty folder, and `replace` is false.
+        ArtifactError: `path` exists and is not an empty folder, and `replace` is false; or it cannot be replaced.
     """
-    if path.exists() and not replace and not (path.is_dir() and not any(path.iterdir())):
+    if not replace and not is_vacant(path):
         raise ArtifactError(f"{path} already exists; choose another folder or remove it first")
+    if path.is_mount() or (path.exists() and path.samefile(Path.cwd())):
+        raise ArtifactError(
+            f"{path} is the current folder or a mounted disk, which nothing can replace; name a folder in it"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield stage
-        stage.chmod(0o755)
+        stage.chmod(0o777 & ~_umask())
         _swap(stage, path)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         raise
+
+
+def is_vacant(path: Path) -> bool:
+    """Whether nothing is at `path`, or a folder with nothing in it but what killed writers left unfinished."""
+    return not path.exists() or (path.is_dir() and all(map(_is_unfinished, path.iterdir())))
+
+
+def _is_unfinished(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(_UNFINISHED)
+
+
+@contextmanager
+def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Inside, nobody else who asks may write `folder`, which is made if need be; unfinished files of the past are gone.
+
+    The system takes the lock back when the process ends, however it ends. Where it has none to give (Windows, some
+    network disks) nobody is kept out. With `wait` whoever asks later stands in line; the folder may have been moved
+    by then.
+
+    Raises:
+        ArtifactError: somebody else writes it now, and `wait` is false.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtifactError(f"{folder} is being written by another process; wait for it, or end it") from None
+        except OSError:  # no locks on this disk
+            pass
+        else:
+            for path in filter(_is_unfinished, folder.rglob(".*")):
+                path.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _swap(stage: Path, path: Path) -> None:

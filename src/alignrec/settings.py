@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from alignrec.errors import SettingsError
 from alignrec.extensions import load_installed
@@ -31,10 +31,22 @@ class Settings(BaseModel):
         Raises:
             SettingsError: names the key (prefixed by `section`), what was given, and what is allowed.
         """
+        if not isinstance(values or {}, Mapping) or not all(isinstance(name, str) for name in values or {}):
+            raise SettingsError(f"settings {section or cls.__name__!r} cannot be {values!r}; give names and values")
         try:
             return cls(**dict(values or {}))
         except ValidationError as error:
             raise SettingsError(_explain(cls, error, section)) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_for_number(cls, value: Any, info: ValidationInfo) -> Any:  # Any: user input
+        """Pydantic takes true for 1; here it is a value of the wrong kind."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = (annotation, *get_args(annotation))
+        if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
+            raise ValueError("Input should be a number")
+        return value
 
 
 def _explain(cls: type[Settings], error: ValidationError, section: str) -> str:
@@ -52,7 +64,7 @@ def _explain(cls: type[Settings], error: ValidationError, section: str) -> str:
         return f"setting {name!r} has no default; give it a value"
     if not path:  # a check of several settings together
         return f"settings {section or cls.__name__!r} do not fit together: {first['msg'].removeprefix('Value error, ')}"
-    return f"setting {name!r} cannot be {first['input']!r}: {first['msg']}"
+    return f"setting {name!r} cannot be {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _innermost(cls: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:

@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +94,14 @@ def test_resuming_what_is_finished_changes_nothing(trained, shop):
     assert content(trained.path) == before
 
 
+def test_a_checkpoint_that_a_kill_left_in_a_finished_folder_goes(trained, shop, tmp_path):
+    finished = Path(shutil.copytree(trained.path, tmp_path / "ica"))
+    (finished / "checkpoint").mkdir()
+    (finished / "checkpoint" / "state.safetensors").write_bytes(b"weights")
+    train(shop, finished, resume=True)
+    assert not (finished / "checkpoint").exists()
+
+
 def test_a_folder_with_other_settings_or_another_seed_is_refused(trained, shop):
     for others in ({"settings": changed("training", lr=0.5)}, {"seed": 3}, {"preset": "small"}):
         with pytest.raises(ArtifactError, match="holds a run with other settings, data or seed"):
@@ -116,6 +126,8 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(shop, tmp_path):
         (changed("visual", patch_size=4), "visual.patch_size follows from encoder.patch_size; set that instead"),
         (changed("visual", whitten=True), "unknown setting 'visual.whitten'; did you mean 'whiten'"),
         (changed("start", recipe="papers"), "setting 'start.recipe' cannot be 'papers'"),
+        (changed("encoder", image_size=8), "encoder.image_size=8 is one patch of encoder.patch_size=8"),
+        (changed("encoder", layers=1) | {"ica": {"cls_objective": "aggregate"}}, "layers=1 has no early block"),
         (changed("catalogue", max_length=500), "catalogue.max_length=500 is beyond the encoder's 128 positions"),
     ],
 )

@@ -28,6 +28,9 @@ def test_every_default_is_filled_in_and_a_model_s_own_defaults_come_first(tmp_pa
     [
         ({"model": "lightgnc"}, "did you mean 'lightgcn'"),
         ({"features": ["contents"]}, "contents"),
+        ({"features": "content"}, "features cannot be the single string 'content'; give a list of names"),
+        ({"plugins": "uia"}, "plugins cannot be the single string 'uia'; give a list of names"),
+        ({"settings": {"training": 3}}, "settings 'training' cannot be 3; give names and values"),
         ({"settings": {"model": {"layers": 1}}}, "unknown setting 'model.layers'"),
         ({"settings": {"plugin.uia": {}}}, "which is not attached; add --plugin uia"),
     ],

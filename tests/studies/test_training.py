@@ -170,6 +170,27 @@ def test_a_finished_run_of_a_version_without_a_later_setting_is_the_same_run(dat
     assert train(dataset, model="bpr", out=run.path, settings=settings, resume=True) == run
 
 
+def test_a_run_that_another_process_trains_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
+    out, words = tmp_path / "run", {"model": "bpr", "settings": SETTINGS}
+
+    def intrude(line: Any, _objective: object) -> None:
+        if line["epoch"] == 2:
+            with pytest.raises(ArtifactError, match="being written by another process"):
+                train(dataset, out=out, resume=True, **words)
+
+    train(dataset, out=out, observers=[intrude], **words)
+    train(dataset, out=tmp_path / "alone", **words)
+    assert hashes(out) == hashes(tmp_path / "alone")
+
+
+def test_a_kill_before_the_plan_was_written_leaves_a_folder_to_go_on_in(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".run.json.abc.part").write_text("{")
+    train(dataset, model="bpr", out=out, settings=SETTINGS, resume=True)
+    assert {path.name for path in out.iterdir()} == {*RESULTS, "timing.jsonl"}
+
+
 def test_a_folder_that_is_no_run_is_left_alone(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("dear")
@@ -184,6 +205,7 @@ def test_a_folder_that_is_no_run_is_left_alone(dataset: Dataset, tmp_path: Path)
         ({"trainig": {"lr": 1}}, "unknown section 'trainig' of settings; allowed: model, training"),
         ({"training": {"learning_rate": 1}}, r"unknown setting 'training\.learning_rate'"),
         ({"training": {"lr": -1}}, r"setting 'training\.lr' cannot be -1"),
+        ({"training": {"metric": "recal@20"}}, r"setting 'training\.metric': unknown metric 'recal@20'; write KIND@K"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_written(

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,31 @@ def test_a_checkpoint_of_a_larger_model_is_refused() -> None:
     small = torch.nn.Linear(4, 3, bias=False)
     with pytest.raises(ArtifactError, match="more parameters than the model"):
         restore_optimizer(torch.optim.Adam(small.parameters()), capture_optimizer(optimizer), small)
+
+
+def test_tensors_that_share_memory_or_are_not_contiguous_come_back(tmp_path: Path) -> None:
+    table = torch.arange(6.0).reshape(2, 3)
+    tensors = {"table": table, "same": table, "turned": table.t(), "row": table[1], "empty": torch.empty(0, 3)}
+    save_checkpoint(tmp_path / "state", Checkpoint(1, 0.1, 1, 0, tensors, {"0/step": torch.tensor(3.0)}, tensors))
+    saved = load_checkpoint(tmp_path / "state")
+    for name, tensor in tensors.items():
+        assert torch.equal(saved.weights[name], tensor), name
+        assert torch.equal(saved.best_weights[name], tensor), name
+    assert saved.optimizer["0/step"].shape == ()
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+import torch
+from alignrec.training.checkpoint import Checkpoint, save_checkpoint
+tensors = {name: torch.ones(30 << 18) for name in "abcd"}  # 120 MB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+save_checkpoint(Path(sys.argv[1]), Checkpoint(1, 0.1, 1, 0, tensors, {}, {}))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+def test_a_checkpoint_takes_no_memory_of_its_size(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path / "state")], capture_output=True, check=True)
+    assert int(done.stdout) < 30, "megabytes, for a checkpoint of 120"

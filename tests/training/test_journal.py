@@ -1,8 +1,11 @@
 import json
+import os
 from pathlib import Path
 
+import pytest
 import torch
 
+from alignrec.errors import ArtifactError
 from alignrec.training.journal import Journal, RunFiles, copy_weights
 
 
@@ -60,3 +63,29 @@ def test_copied_weights_do_not_follow_the_module() -> None:
     with torch.no_grad():
         model.weight.add_(1.0)
     assert torch.equal(copied["weight"], before)
+
+
+def test_the_lines_of_an_epoch_reach_the_disk_before_its_checkpoint(tmp_path: Path, monkeypatch) -> None:
+    order = []
+    monkeypatch.setattr(os, "fsync", lambda handle: order.append(Path(f"/proc/self/fd/{handle}").readlink().name))
+    journal, _ = job(tmp_path, seconds=1e9)
+    state = journal.resume(patience=5)
+    order.clear()
+    log(journal, state, 1)
+    assert order == [], "between checkpoints the disk is not waited for"
+    log(journal, state, 1, force=True)
+    assert order[:2] == ["metrics.jsonl", "timing.jsonl"]
+    assert order[2].startswith(".state.safetensors.")
+
+
+@pytest.mark.parametrize("left", [None, '{"epoch": 1}\n'])
+def test_a_log_that_lacks_epochs_of_the_checkpoint_is_not_gone_on_with(tmp_path: Path, left: str | None) -> None:
+    journal, _ = job(tmp_path)
+    log(journal, journal.resume(patience=5), 2, force=True)
+    (tmp_path / "metrics.jsonl").unlink()
+    if left is not None:
+        (tmp_path / "metrics.jsonl").write_text(left)
+    with pytest.raises(
+        ArtifactError, match=r"metrics\.jsonl lacks epochs before the checkpoint, 2; start the run anew"
+    ):
+        job(tmp_path)[0].resume(patience=5)

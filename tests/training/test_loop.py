@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from alignrec.errors import TrainingError
+from alignrec.training.checkpoint import load_checkpoint
 from alignrec.training.journal import RunFiles
 from alignrec.training.loop import Job, LoopSettings, run_loop
 from alignrec.training.schedule import exponential
@@ -119,6 +120,13 @@ def test_the_last_weights_stay_when_asked_for() -> None:
     model = Line()
     run_loop(job(model, validate=validate), SETTINGS.model_copy(update={"epochs": 2, "keep": "last"}), seed=0)
     assert float(model.slope.detach()) == slopes[1] != slopes[0]
+
+
+def test_where_the_last_weights_stay_no_others_are_kept(tmp_path: Path) -> None:
+    files = RunFiles(tmp_path)
+    settings = SETTINGS.model_copy(update={"epochs": 2, "keep": "last"})
+    run_loop(job(Line(), validate=lambda _epoch: {"closeness": 1.0}), settings, seed=0, files=files)
+    assert not load_checkpoint(files.checkpoint).best_weights
 
 
 def test_a_long_gradient_is_scaled_to_the_clip() -> None:

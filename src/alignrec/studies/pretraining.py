@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alignrec.artifacts import hash_values, read_json, write_json
+from alignrec.artifacts import hash_values, is_vacant, read_json, sole_writer, write_json
 from alignrec.data import Dataset
 from alignrec.encoders.catalogue_inputs import CatalogueInputs, inverse_document_frequency
 from alignrec.encoders.encoder_folder import EncoderFolder, Readers
@@ -39,7 +39,7 @@ def pretrain_encoder(
     threads: int = 1,
     resume: bool = False,
 ) -> EncoderFolder:
-    """Train an encoder by mask-then-predict on the pictures and texts of `dataset`; no interaction is looked at.
+    """Train an encoder by mask-then-predict on the pictures and texts of `dataset`; interactions teach it nothing.
 
     `settings={"start": {"recipe": "paper", "weights": "beit3_base_patch16_224.pth", "text_tokenizer": "beit3.spm"}}`
     goes on from BEiT-3 by the published objective; without `start`, a small encoder learns from nothing.
@@ -59,7 +59,8 @@ def pretrain_encoder(
     Raises:
         SettingsError: an unknown preset, section or setting, or two that exclude each other.
         UsageError: weights or tokenizers that do not fit the encoder.
-        ArtifactError: `out` holds something else, or a file to start from cannot be read or is something else.
+        ArtifactError: `out` holds something else or is written by another process; a file to start from cannot be
+            read or is something else.
         TrainingStoppedError: Ctrl-C was pressed; the state is saved.
     """
     data = dataset if isinstance(dataset, Dataset) else Dataset.load(dataset)
@@ -71,29 +72,30 @@ def pretrain_encoder(
     set_threads(threads)
     keep_large_buffers()
     readers = make_readers(folder, data, plan)
-    inputs = readers.inputs(data, workers=loading_workers())
-    objective = _objective(plan, readers, inputs)
-    beginning = begin(objective, plan, readers, inputs, where)
-    write_json(folder.path / "start.json", beginning)
-    result = pretrain(
-        objective,
-        inputs,
-        plan.training,
-        plan.masking,
-        _Validation(data, inputs, objective, plan),
-        seed=seed,
-        device=where,
-        files=RunFiles(folder.path),
-    )
-    if result.status == "interrupted":
-        raise TrainingStoppedError(
-            f"stopped after round {result.epochs} of {plan.training.rounds}; "
-            "the same command with --resume goes on from there"
+    inputs = readers.inputs(data, workers=loading_workers(), device=where)
+    with sole_writer(folder.path):
+        objective = _objective(plan, readers, inputs)
+        beginning = begin(objective, plan, readers, inputs, where)
+        write_json(folder.path / "start.json", beginning)
+        result = pretrain(
+            objective,
+            inputs,
+            plan.training,
+            plan.masking,
+            _Validation(data, inputs, objective, plan),
+            seed=seed,
+            device=where,
+            files=RunFiles(folder.path),
         )
-    about = {"plan": plan.as_dict(), "start": beginning, "held_out": result.history[-1]["valid"]}
-    heads = {"mlm_head": objective.mlm_head, "mim_head": objective.mim_head}
-    folder.save(objective.encoder, readers, about, heads)
-    shutil.rmtree(folder.path / "checkpoint", ignore_errors=True)
+        if result.status == "interrupted":
+            raise TrainingStoppedError(
+                f"stopped after round {result.epochs} of {plan.training.rounds}; "
+                "the same command with --resume goes on from there"
+            )
+        about = {"plan": plan.as_dict(), "start": beginning, "held_out": result.history[-1]["valid"]}
+        heads = {"mlm_head": objective.mlm_head, "mim_head": objective.mim_head}
+        folder.save(objective.encoder, readers, about, heads)
+        shutil.rmtree(folder.path / "checkpoint", ignore_errors=True)
     return folder
 
 
@@ -143,11 +145,13 @@ class _Validation:
 def _already_there(folder: EncoderFolder, plan: PretrainingPlan, resume: bool) -> bool:
     path, described = folder.path, folder.path / "plan.json"
     if not described.is_file():
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not is_vacant(path):
             raise ArtifactError(f"{path} exists and is not an encoder's folder; choose another --out")
         return False
     if not resume:
         raise ArtifactError(f"{path} holds an encoder's run; add --resume to go on with it, or choose another --out")
     if hash_values(read_json(described)) != hash_values(plan.as_dict()):
         raise ArtifactError(f"{path} holds a run with other settings, data or seed; choose another --out")
+    if folder.finished:  # a kill may have come between the last file and this
+        shutil.rmtree(path / "checkpoint", ignore_errors=True)
     return folder.finished

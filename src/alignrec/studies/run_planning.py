@@ -36,6 +36,7 @@ def plan_run(
         SettingsError: unknown model, plug-in or setting, or settings that nothing reads.
         ArtifactError: the dataset has no such features.
     """
+    _refuse_ill_typed(features, plugins, settings)
     cls = model_class(model)
     config = cls.Config.create(settings.get("model"), section="model")
     training = {**cls.training_defaults, **settings.get("training", {})}
@@ -53,6 +54,15 @@ def plan_run(
         threads=threads,
         code=code_hashes(model, plugins),
     )
+
+
+def _refuse_ill_typed(features: Sequence[str], plugins: Sequence[str], settings: Sections) -> None:
+    for kind, names in (("features", features), ("plugins", plugins)):
+        if isinstance(names, str):
+            raise SettingsError(f"{kind} cannot be the single string {names!r}; give a list of names")
+    for section, values in settings.items():
+        if not isinstance(values, Mapping):
+            raise SettingsError(f"settings {section!r} cannot be {values!r}; give names and values")
 
 
 def code_hashes(model: str, plugins: Sequence[str]) -> dict[str, str]:

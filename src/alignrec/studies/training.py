@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from alignrec.artifacts import write_arrays, write_json
+from alignrec.artifacts import is_vacant, sole_writer, write_arrays, write_json
 from alignrec.data import Dataset
-from alignrec.errors import AlignrecError, ArtifactError, DataError
-from alignrec.evaluation import evaluate_embeddings
+from alignrec.errors import AlignrecError, ArtifactError, DataError, SettingsError, UsageError
+from alignrec.evaluation import evaluate_embeddings, parse_metrics
 from alignrec.models import Backbone, create_model
 from alignrec.runtime import keep_large_buffers, resolve_device, set_threads, torch_rng
 from alignrec.studies.run_folder import Run, RunPlan
@@ -65,7 +65,7 @@ def train(  # noqa: PLR0913  (one argument per option of the command)
 
     Raises:
         SettingsError: unknown model, plug-in or setting, or features that one of them needs are missing.
-        ArtifactError: `out` holds another run.
+        ArtifactError: `out` holds another run, or another process writes it.
         MissingExtraError: a tracker is not installed.
         TrackingError: a tracker cannot be begun with.
         TrainingStoppedError: Ctrl-C was pressed; the state is saved.
@@ -106,26 +106,29 @@ def train_plan(
     backbone = create_model(plan.model, view, torch_rng(plan.seed, "init"), plan.settings["model"])
     objective = attach_plugins(backbone, view, plan.plugins, plan.seed)
     validate = validation(data, training.metric)
-    if not run.started:
-        run.start(plan, data.path, command or " ".join(["alignrec", *sys.argv[1:]]))
-    with tracker.following(stopped=(TrainingStoppedError,)):
-        result = fit(
-            objective,
-            view,
-            training,
-            validate,
-            seed=plan.seed,
-            device=torch.device(plan.device),
-            files=RunFiles(run.path),
-            label=plan.model,
-            observers=(tracker.observe, *observers),
-        )
-        if result.status == "interrupted":
-            raise TrainingStoppedError(
-                f"stopped after epoch {result.epochs} (best so far: epoch {result.best_epoch}); "
-                "the same command with --resume goes on from there"
+    with sole_writer(run.path):
+        if _already_there(run, plan, resume):  # another process has finished it meanwhile
+            return run
+        if not run.started:
+            run.start(plan, data.path, command or " ".join(["alignrec", *sys.argv[1:]]))
+        with tracker.following(stopped=(TrainingStoppedError,)):
+            result = fit(
+                objective,
+                view,
+                training,
+                validate,
+                seed=plan.seed,
+                device=torch.device(plan.device),
+                files=RunFiles(run.path),
+                label=plan.model,
+                observers=(tracker.observe, *observers),
             )
-        _finish(run, backbone, result, validate)
+            if result.status == "interrupted":
+                raise TrainingStoppedError(
+                    f"stopped after epoch {result.epochs} (best so far: epoch {result.best_epoch}); "
+                    "the same command with --resume goes on from there"
+                )
+            _finish(run, backbone, result, validate)
     return run
 
 
@@ -141,6 +144,10 @@ def validation(dataset: Dataset, metric: str) -> Callable[[Embeddings], dict[str
         raise DataError(f"dataset {dataset.name!r} has an empty validation split; import it with another --split")
     cutoff = metric.rpartition("@")[2]
     names = list(dict.fromkeys([metric, f"recall@{cutoff}", f"ndcg@{cutoff}"]))
+    try:
+        parse_metrics(names)
+    except UsageError as error:
+        raise SettingsError(f"setting 'training.metric': {error}") from None
 
     def validate(embeddings: Embeddings) -> dict[str, float]:
         reports = evaluate_embeddings(embeddings, {"valid": truth}, seen=train_matrix, metrics=names)
@@ -152,7 +159,7 @@ def validation(dataset: Dataset, metric: str) -> Callable[[Embeddings], dict[str
 def _already_there(run: Run, plan: RunPlan, resume: bool) -> bool:
     """Whether the finished run is there; refuses a folder with anything else than this plan's run."""
     if not run.started:
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+        if not is_vacant(run.path):
             raise ArtifactError(f"{run.path} exists and is not a run folder; choose another --out")
         return False
     if not resume:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from alignrec.artifacts import write_bytes
+from alignrec.artifacts import replacement
 from alignrec.errors import ArtifactError
 
 __all__ = ["Checkpoint", "capture_optimizer", "load_checkpoint", "restore_optimizer", "save_checkpoint"]
@@ -36,13 +36,23 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint` to the file `path`."""
+    """Write `checkpoint` to the file `path`, straight from where its tensors are: beside a run nothing large is made.
+
+    Raises:
+        ArtifactError: the disk is full.
+    """
     tensors: dict[str, Tensor] = {}
+    places = set()
     for group in ("weights", "optimizer", "best_weights"):
-        # a copy per group: safetensors refuses tensors that share memory
-        tensors |= {f"{group}/{name}": t.detach().cpu().clone() for name, t in getattr(checkpoint, group).items()}
+        for name, tensor in getattr(checkpoint, group).items():
+            own = tensor.detach().cpu()
+            if own.untyped_storage().data_ptr() in places or not own.is_contiguous():  # which safetensors refuses
+                own = own.clone(memory_format=torch.contiguous_format)
+            places.add(own.untyped_storage().data_ptr())
+            tensors[f"{group}/{name}"] = own
     state = {name: getattr(checkpoint, name) for name in _NUMBERS}
-    write_bytes(path, save(tensors, metadata={"state": json.dumps(state)}))
+    with replacement(path) as temporary:
+        save_file(tensors, temporary, metadata={"state": json.dumps(state)})
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

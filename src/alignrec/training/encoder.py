@@ -66,7 +66,7 @@ class PretrainingSettings(Settings):
     prefetch: int = Field(default=0, ge=0)
     """Batches that a thread prepares in advance, which pays beside a GPU; it does not change any result."""
     held_out: float = Field(default=0.05, ge=0, lt=0.5)
-    """Share of items kept for validation losses."""
+    """Share of items kept for validation losses; where that is none, they are those of up to 64 items trained on."""
     checkpoint_seconds: float = Field(default=30.0, ge=0)
     """Least time between two checkpoints on disk; it does not change any result."""
 

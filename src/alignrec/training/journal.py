@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from alignrec.artifacts import write_bytes
+from alignrec.errors import ArtifactError
 from alignrec.training.checkpoint import (
     Checkpoint,
     capture_optimizer,
@@ -69,6 +71,9 @@ class Journal:
         """The progress of the last checkpoint, put back into objective and optimiser; else that of a new run.
 
         Lines that a killed run wrote after its last checkpoint are dropped: these epochs are done again.
+
+        Raises:
+            ArtifactError: the checkpoint cannot be used, or lines of the log before it are missing.
         """
         if self._files is None:
             return Progress(0, EarlyStopping(patience), {}, [])
@@ -81,7 +86,9 @@ class Journal:
         self._objective.load_state_dict(saved.weights)
         restore_optimizer(self._optimizer, saved.optimizer, self._objective)
         for path in (self._files.metrics, self._files.timing):
-            lines = path.read_text(encoding="utf-8").splitlines()[: saved.epoch]
+            lines = path.read_text(encoding="utf-8").splitlines()[: saved.epoch] if path.is_file() else []
+            if len(lines) < saved.epoch:
+                raise ArtifactError(f"{path} lacks epochs before the checkpoint, {saved.epoch}; start the run anew")
             write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
         history = [json.loads(line) for line in self._files.metrics.read_text(encoding="utf-8").splitlines()]
         device = next(self._objective.parameters()).device
@@ -99,10 +106,14 @@ class Journal:
             "train": round(times[1] - times[0], 4),
             "valid": round(now - times[1], 4),
         }
+        due = force or now - self._saved_at >= self._seconds
         for path, entry in ((self._files.metrics, progress.history[-1]), (self._files.timing, seconds)):
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(_line(entry))
-        if not force and now - self._saved_at < self._seconds:
+                if due:  # a checkpoint that outlives a power cut needs the lines of the epochs before it
+                    stream.flush()
+                    os.fsync(stream.fileno())
+        if not due:
             return
         stopping = progress.stopping
         save_checkpoint(

@@ -128,7 +128,7 @@ def run_loop(
             trained = time.perf_counter()
             if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
                 line["valid"] = _validated(job.validate(state.epoch), settings.metric, state.epoch)
-                if state.stopping.update(line["valid"][settings.metric], state.epoch):
+                if state.stopping.update(line["valid"][settings.metric], state.epoch) and settings.keep == "best":
                     state.best_weights = copy_weights(job.objective)
             state.history.append(line)
             display.epoch_done(line, state.stopping)
@@ -225,7 +225,8 @@ def _validated(metrics: Mapping[str, float], metric: str, epoch: int) -> dict[st
         raise TrainingError(f"validation gives no {metric!r}; training.metric can be: {', '.join(metrics)}")
     if not math.isfinite(metrics[metric]):
         raise TrainingError(
-            f"validation {metric} is {metrics[metric]} in epoch {epoch}; is the validation split empty?"
+            f"validation {metric} is {metrics[metric]} in epoch {epoch}; is the validation split empty, or training.lr "
+            "too large?"
         )
     return dict(metrics)
 

@@ -152,8 +152,7 @@ def test_the_first_file_of_a_run_cut_short_does_not_stand_in_the_way(dataset, tm
     out = tmp_path / "tune"
 
     def dies(self: Run, *_rest: object) -> None:
-        self.path.mkdir(parents=True)
-        (self.path / ".run.json.half").touch()
+        (self.path / ".run.json.half.part").touch()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

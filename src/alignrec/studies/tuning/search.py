@@ -161,8 +161,6 @@ class Search:
         run, device, threads = Run(folder), self._training.device, self._training.threads
         if run.started:  # maybe by a process with other ones
             device, threads = run.plan.device, run.plan.threads
-        elif folder.exists():  # cut short before its first file was whole
-            shutil.rmtree(folder)
         command = self.result().train_command(claim.parameters, seed, device, threads, folder)
         train(
             self._data,

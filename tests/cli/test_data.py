@@ -76,7 +76,7 @@ def test_skipped_rows_are_counted_and_shown(run, source, tmp_path):
         file.write("0\tfive\t1\n")
     code, out, _ = run("import", "mmrec", source, "--out", tmp_path / "dataset", "--on-error", "skip")
     assert code == 0
-    assert "1 itemID is not a whole number" in " ".join(out.split())
+    assert "1: itemID is not a whole number" in " ".join(out.split())
 
 
 def test_an_empty_core_is_one_line_exit_1_and_no_folder(run, source, tmp_path):

@@ -56,7 +56,10 @@ def test_a_broken_picture_is_reported_and_not_fatal(monkeypatch, capsys, shop):
 
 def test_an_unknown_encoder_is_wrong_use(monkeypatch, capsys, shop):
     assert run(monkeypatch, "encode", "extract", "resnet", shop) == 2
-    assert capsys.readouterr().err == "alignrec: unknown encoder 'resnet'; built in: pixels, tfidf\n"
+    assert capsys.readouterr().err == (
+        "alignrec: unknown encoder 'resnet'; built in: pixels, tfidf; a trained one is called by its folder, a Hugging "
+        "Face model hf:NAME\n"
+    )
 
 
 def test_a_folder_that_is_no_dataset_fails_in_one_line(monkeypatch, capsys, tmp_path):

@@ -142,3 +142,17 @@ def test_metadata_of_other_items_is_passed_over(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert set(frame["item_id"]) == wanted
     assert peak < 4_000_000
+
+
+def test_categories_in_other_shapes_than_a_list_of_paths_are_read_or_left_out(tmp_path: Path) -> None:
+    shapes = {A: "'Baby'", B: "{'a': 1}", C: "['Baby', 'Cups']"}
+    lines = (f"{{'asin': '{item}', 'categories': {shape}}}\n" for item, shape in shapes.items())
+    (tmp_path / "meta.json").write_text("".join(lines))
+    frame = read_meta_2014(tmp_path / "meta.json", {A, B, C}, {}, SkipLog())
+    assert frame["categories"].to_list() == [["Baby"], None, ["Baby", "Cups"]]
+
+
+def test_a_literal_that_python_itself_cannot_build_is_a_malformed_line(tmp_path: Path) -> None:
+    (tmp_path / "meta.json").write_text("{'asin': '" + A + "', {}: 1}\n")
+    with pytest.raises(DataError, match=r"meta\.json line 1: not a Python dict literal \(TypeError\)"):
+        read_meta_2014(tmp_path / "meta.json", {A}, {}, SkipLog())

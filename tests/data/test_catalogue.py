@@ -59,6 +59,16 @@ def test_a_text_file_is_not_a_picture(tmp_path):
     assert report.broken == 1
 
 
+def test_a_picture_made_to_fill_the_memory_is_broken_and_nothing_is_printed(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # 1,600 pixels bring a warning, 2,500 an error
+    for side in (30, 40, 50):
+        Image.new("1", (side, side)).save(tmp_path / f"{side}.png")
+    rows = items(*({"item_id": str(side), "image": f"{side}.png"} for side in (30, 40, 50)))
+    checked, report = check_images(rows, tmp_path)
+    assert (report.named, report.broken) == (3, 2)
+    assert checked["image"].to_list() == ["30.png", None, None]
+
+
 @pytest.mark.parametrize("absolute", [True, False])
 def test_a_picture_inside_the_dataset_is_named_relative_to_it(tmp_path, absolute):
     out = tmp_path / "dataset"
@@ -79,3 +89,27 @@ def test_only_a_few_examples_of_a_fault_are_listed(tmp_path):
     _, report = check_images(items(*({"item_id": str(n), "image": f"{n}.jpg"} for n in range(50))), tmp_path)
     assert report.missing == 50
     assert len(report.examples) == 5
+
+
+def test_a_name_too_long_for_a_file_is_a_missing_picture(tmp_path):
+    named = "data:image/jpeg;base64," + "A" * 5000
+    _, report = check_images(items({"item_id": "a", "image": named}), tmp_path)
+    assert (report.missing, report.broken) == (1, 0)
+
+
+def test_whatever_pillow_raises_the_picture_is_broken(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.dds")
+    content = bytearray((tmp_path / "a.dds").read_bytes())
+    content[80:84] = (18).to_bytes(4, "little")  # pixel format flags that Pillow answers by NotImplementedError
+    (tmp_path / "a.jpg").write_bytes(content)
+    _, report = check_images(items({"item_id": "a", "image": "a.jpg"}), tmp_path)
+    assert (report.missing, report.broken) == (0, 1)
+
+
+def test_pillows_warnings_of_odd_files_are_not_passed_on(tmp_path, recwarn):
+    Image.new("1", (12_000, 9_000)).save(tmp_path / "large.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "cut.tiff")
+    (tmp_path / "cut.tiff").write_bytes((tmp_path / "cut.tiff").read_bytes()[:60])
+    rows = items({"item_id": "a", "image": "large.png"}, {"item_id": "b", "image": "cut.tiff"})
+    assert check_images(rows, tmp_path)[1].broken == 2
+    assert not recwarn.list

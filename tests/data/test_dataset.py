@@ -170,3 +170,21 @@ def test_a_failure_while_saving_leaves_nothing(dataset, tmp_path):
     with pytest.raises(TypeError):
         replace(dataset, about={"seed": object()}).save(tmp_path / "toy")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_too_full_for_the_tables_is_one_line(dataset, tmp_path, monkeypatch):
+    def full(_frame, _path):
+        raise pl.exceptions.ComputeError("No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    with pytest.raises(
+        ArtifactError, match=r"cannot be written \(No space left on device\); is there room on the disk"
+    ):
+        dataset.save(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_with_brackets_in_its_name_is_not_taken_for_a_pattern(dataset, tmp_path):
+    replace(dataset, name="another").save(tmp_path / "data1")
+    dataset.save(tmp_path / "data[1]")
+    assert Dataset.load(tmp_path / "data[1]").name == "toy"

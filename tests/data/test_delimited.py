@@ -125,3 +125,8 @@ def test_an_empty_file_a_repeated_column_and_a_long_separator_are_refused(tmp_pa
         table(tmp_path, b"a,a\n1,2\n")
     with pytest.raises(UsageError, match="separator '::' cannot be used"):
         table(tmp_path, b"a::b\n", separator="::")
+
+
+def test_a_lone_carriage_return_is_named_as_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 1: a carriage return without a line feed; end lines by line feeds"):
+        table(tmp_path, b"u,v\r1,2\r")

@@ -32,7 +32,11 @@ def dataset():
             "seed": 3,
             "split": {"rule": "mmrec", "rows_without_train": 1},
             "cleaning": {"core": 5, "below_core": 12, "repeated": 2},
-            "skipped": {"rows": 4, "counts": {"no item": 4}, "examples": {"no item": "toy.inter line 9"}},
+            "skipped": {
+                "rows": 5,
+                "counts": {"no item": 4, "no user": 1},
+                "examples": {"no item": "toy.inter line 9", "no user": "toy.inter line 2"},
+            },
             "images": {"missing": 1, "broken": 0, "examples": {"y": "y.jpg: missing"}},
         },
     )
@@ -115,7 +119,7 @@ def test_the_terminal_shows_what_matters(dataset):
         "1 without a train interaction",
         "mmrec toy.inter abababababab",
         "2 repeated, 12 below the 5-core, 1 of users without train",
-        "4 no item (such as no item: toy.inter line 9)",
+        "4: no item (first toy.inter line 9); 1: no user (first toy.inter line 2)",
         "1 missing (such as y: y.jpg: missing)",
         "2 items without image, 1 without text",
     ):

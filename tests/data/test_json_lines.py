@@ -34,7 +34,7 @@ def test_the_fast_and_the_exact_way_read_the_same_texts(values: list[object]) ->
         try:
             fast = pl.concat(list(source.blocks(["a"])))["a"].to_list()
         except Irregular:
-            assert any(text.startswith(("[", "{")) for _, text in strings)
+            assert any(text.startswith(("[", "{")) or "\0" in text for _, text in strings)
         else:
             assert fast == exact
 
@@ -82,3 +82,16 @@ def test_deep_nesting_is_a_malformed_line_not_a_crash(tmp_path: Path) -> None:
     file.write_text('{"a": ' + "[" * 200_000 + "]" * 200_000 + "}\n")
     with pytest.raises(DataError, match="line 1: not valid JSON"):
         list(json_objects(file, SkipLog()))
+
+
+def test_nan_is_a_missing_value(tmp_path: Path) -> None:
+    source = table(tmp_path, '{"a": NaN}\n{"a": 1}\n')
+    assert pl.concat(list(source.exact_blocks(["a"], SkipLog())))["a"].to_list() == [None, "1"]
+
+
+def test_half_of_an_emoji_becomes_the_replacement_character(tmp_path: Path) -> None:
+    source = table(tmp_path, '{"a": "cut \\ud83d"}\n{"a": "\\ud83d\\ude00"}\n{"a": "\\\\ud83d"}\n')
+    with pytest.raises(Irregular):
+        list(source.blocks(["a"]))
+    rows = pl.concat(list(source.exact_blocks(["a"], SkipLog())))["a"].to_list()
+    assert rows == ["cut \ufffd", "\U0001f600", "\\ud83d"]

@@ -232,3 +232,34 @@ def test_gowalla_with_a_million_interactions_keeps_its_split(research_data, tmp_
     gowalla = imported(research_data / "gowalla", tmp_path)
     assert (gowalla.users, gowalla.items) == (29_858, 40_981)
     assert list(gowalla.splits.values()) == [719_081, 91_047, 217_242]
+
+
+def test_brackets_in_a_path_are_no_pattern(folder):
+    own = folder.rename(folder.with_name("toy[1]"))
+    (folder.with_name("toy1")).mkdir()
+    write(folder.with_name("toy1"), "0\t0\t1.0\t1\t0")
+    assert len(read_mmrec(own).interactions) == 3
+
+
+def test_an_archive_of_arrays_is_no_feature_file(folder):
+    np.savez(folder / "packed.npz", features=np.ones((3, 2)))
+    (folder / "packed.npz").rename(folder / "image_feat.npy")
+    with pytest.raises(FeatureError, match=r"image_feat\.npy is not a plain array .*; save it with numpy.save"):
+        read_mmrec(folder)
+
+
+def test_milliseconds_are_read_as_seconds(folder):
+    write(folder, "0\t0\t5.0\t1662984066459\t0", "0\t2\t5.0\t1662984066\t0")
+    assert read_mmrec(folder).interactions["timestamp"].to_list() == [1662984066, 1662984066]
+
+
+def test_a_number_too_large_for_a_time_is_named_with_its_line(folder):
+    write(folder, *ROWS, "0\t1\t5.0\t1e30\t0")
+    with pytest.raises(DataError, match=r"toy.inter line 5 \('1e30'\): timestamp is not in seconds or milliseconds"):
+        read_mmrec(folder)
+
+
+def test_two_ids_for_one_number_are_refused(folder):
+    (folder / "i_id_mapping.csv").write_text("asin\titemID\nA\t0\nB\t1\nC\t2\nD\t2\n")
+    with pytest.raises(DataError, match=r"i_id_mapping\.csv has two ids for the same number"):
+        read_mmrec(folder)

@@ -101,3 +101,14 @@ def test_a_missing_column_lists_those_that_exist(tmp_path: Path) -> None:
         choose_column(table, "when", (), "timestamp", "--x")
     assert choose_column(table, None, ("q", "r"), "rating", "--x") == "r"
     assert choose_column(table, None, ("q",), "rating", "--x") is None
+
+
+def test_a_list_where_an_id_belongs_is_named_with_its_row(tmp_path: Path) -> None:
+    pl.DataFrame({"u": [[1, 2]]}).write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r"log\.parquet row 1 \('\[1, 2\]'\): column 'u' is no user id"):
+        read_fields(open_table(tmp_path / "log.parquet"), [id_field("user", "u")], SkipLog())
+
+
+def test_a_path_that_does_not_exist_is_not_judged_by_its_suffix(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="shopp does not exist; give an existing folder or file"):
+        open_table(tmp_path / "shopp")

@@ -34,3 +34,11 @@ def test_a_file_that_is_no_parquet_is_refused_in_one_line(tmp_path: Path) -> Non
     ) as e:
         ParquetTable(tmp_path / "a.parquet")
     assert "\n" not in str(e.value)
+
+
+def test_brackets_in_a_path_are_no_pattern(tmp_path: Path) -> None:
+    for folder, value in (("shop[1]", "own"), ("shop1", "another's")):
+        (tmp_path / folder).mkdir()
+        pl.DataFrame({"a": [value]}).write_parquet(tmp_path / folder / "a.parquet")
+    table = ParquetTable(tmp_path / "shop[1]" / "a.parquet")
+    assert pl.concat(list(table.blocks(["a"])))["a"].to_list() == ["own"]

@@ -79,3 +79,7 @@ def test_categories_are_lists_however_they_are_written() -> None:
     assert as_category_lists(column).to_list() == [toys, toys, toys, None, None, ["Art, Crafts"]]
     assert as_category_lists(pl.Series(["a>b"]), ">").to_list() == [["a", "b"]]
     assert as_category_lists(pl.Series([["a", "b|c"]])).to_list() == [["a", "b|c"]]
+
+
+def test_nan_is_no_text() -> None:
+    assert as_texts(pl.Series([1.5, float("nan"), None])).to_list() == ["1.5", None, None]

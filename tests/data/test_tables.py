@@ -201,3 +201,9 @@ def test_movielens_ratings_are_all_read(research_data: Path) -> None:
     assert raw.interactions["user"].n_unique() == 6040
     assert len(raw.interactions) + raw.source["without_image"]["interactions"] == 1_000_209
     assert raw.interactions.schema["rating"] == pl.Float64
+
+
+def test_a_file_with_another_separator_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "interactions.csv").write_text("user_id;item_id\n1;2\n")
+    with pytest.raises(DataError, match=r"it has: user_id;item_id; .* or the separator with --separator"):
+        read_tables(tmp_path)

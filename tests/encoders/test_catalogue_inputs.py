@@ -1,17 +1,24 @@
 import math
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from golden import load_golden
 
 from alignrec.data import Dataset
 from alignrec.encoders import catalogue_inputs
 from alignrec.encoders.catalogue_inputs import inverse_document_frequency
+from alignrec.encoders.image_cache import build_image_cache
+from alignrec.encoders.image_resizing import ImageSettings
 from alignrec.encoders.item_texts import item_texts
 from alignrec.encoders.patch_kmeans import PatchKMeans, PatchKMeansSettings
 from alignrec.encoders.text_tokens import TextTokenizer, TextTokenizerSettings
+from alignrec.encoders.vqkd import VqKd
 
 
 def caches(folder):
@@ -145,3 +152,45 @@ def test_document_frequencies_are_summed_over_a_catalogue_of_any_length():
     counts = np.array([(tokens == v).any(axis=1).sum() for v in range(9)])
     expected = np.log(701 / (counts + 1))
     assert inverse_document_frequency(tokens, 9).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+def test_two_that_begin_together_both_get_whole_tokens_made_once(own_shop, readers, monkeypatch):
+    monkeypatch.setattr(catalogue_inputs, "_CHUNK", 8)
+    shutil.rmtree(own_shop / "cache", ignore_errors=True)
+    data, whole, begun, encoded = Dataset.load(own_shop), PatchKMeans.encode, threading.Event(), []
+
+    def encode(self, images):
+        encoded.append(len(images))
+        begun.set()
+        time.sleep(0.05)
+        return whole(self, images)
+
+    build_image_cache(data, readers.images)
+    monkeypatch.setattr(PatchKMeans, "encode", encode)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(readers.inputs, data)
+        assert begun.wait(20)
+        second = pool.submit(readers.inputs, data)
+        rows = [np.array(done.result().visual_tokens) for done in (first, second)]
+    squares = readers.inputs(data).images.load(np.arange(40))
+    for found in rows:
+        assert np.array_equal(found, whole(readers.visual, squares).numpy())
+    assert encoded == [8] * 5
+
+
+def test_words_of_colours_and_edges_are_made_on_the_cpu_whatever_trains(own_shop, readers):
+    readers.inputs(Dataset.load(own_shop))
+    readers.inputs(Dataset.load(own_shop), device=torch.device("cuda"))  # there may be none, and none is needed
+    assert len(caches(own_shop)) == 1
+
+
+@pytest.mark.gpu
+def test_words_of_a_network_are_made_on_the_device_that_trains_and_kept_apart(own_shop, readers, goldens):
+    tensors = load_golden(goldens, "vqkd_tiny").tensors
+    state = {name.removeprefix("state/"): value.float() for name, value in tensors.items() if name.startswith("state/")}
+    readers = replace(readers, images=ImageSettings(size=32), visual=VqKd(state, heads=4))
+    data = Dataset.load(own_shop)
+    slow, quick = readers.inputs(data), readers.inputs(data, device=torch.device("cuda"))
+    assert len(caches(own_shop)) == 2
+    assert np.mean(slow.visual_tokens != quick.visual_tokens) < 0.01  # rounding
+    assert not any(weight.is_cuda for weight in readers.visual.parameters())

@@ -108,3 +108,9 @@ def test_a_large_jpeg_may_be_decoded_small_but_not_too_small(tmp_path):
     Image.new("RGB", (800, 640), "teal").save(tmp_path / "large.jpg")
     small = open_picture(tmp_path / "large.jpg", least_size=64)
     assert 64 <= min(small.size) < 640
+
+
+def test_sixteen_bits_of_grey_become_eight(tmp_path):
+    grey = np.array([[0, 257, 128 * 257, 65535]], dtype=np.uint16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    assert np.asarray(open_picture(tmp_path / "grey.png"))[0, :, 0].tolist() == [0, 1, 128, 255]

@@ -159,7 +159,7 @@ def test_an_item_without_a_row_is_named(tmp_path):
         ({"id": IDS, "x": [1.0, 2.0, 3.0]}, None, "columns id are not numbers; name the id column with --id-column"),
         ({"id": ["a", "a", "b"], "x": [1.0, 2.0, 3.0]}, "id", "name an item twice"),
         ({"id": IDS, "v": [[1.0], [1.0, 2.0], [1.0]]}, "id", "have different lengths"),
-        ({"id": IDS, "v": [[1.0], None, [1.0]]}, "id", "have different lengths"),
+        ({"id": IDS, "v": [[1.0], None, [1.0]]}, "id", "column 'v' lacks vectors"),
         ({"id": IDS, "v": [[1.0], [None], [1.0]]}, "id", "not finite in 1 rows"),
         ({"id": IDS, "v": [["x"], ["y"], ["z"]]}, "id", "columns v are not numbers"),
         ({"id": IDS}, "id", r"columns \(none\) are not numbers"),
@@ -234,3 +234,16 @@ def test_an_id_column_makes_no_sense_without_columns(tmp_path):
     np.save(tmp_path / "f.npy", MATRIX)
     with pytest.raises(FeatureError, match=r"has no columns, so no 'id'"):
         import_features(tmp_path / "f.npy", IDS, name="f", id_column="id")
+
+
+def test_ids_that_are_whole_numbers_match_as_floats_too(tmp_path):
+    pl.DataFrame({"id": [2.0, 1.0], "v": [20.0, 10.0]}).write_parquet(tmp_path / "v.parquet")
+    table = import_features(tmp_path / "v.parquet", ["1", "2"], name="v", id_column="id")
+    assert table.matrix.ravel().tolist() == [10.0, 20.0]
+
+
+@pytest.mark.parametrize(("ids", "what"), [([["a"], ["b"]], "lists or objects"), (["a", None], "empty values")])
+def test_an_id_column_without_an_id_in_each_row_is_refused(tmp_path, ids, what):
+    pl.DataFrame({"id": ids, "v": [1.0, 2.0]}).write_parquet(tmp_path / "v.parquet")
+    with pytest.raises(FeatureError, match=f"v.parquet: column 'id' holds {what}; give one id per row"):
+        import_features(tmp_path / "v.parquet", ["a", "b"], name="v", id_column="id")

@@ -55,6 +55,7 @@ def test_the_recipe_paper_is_the_published_configuration(data):
     assert (plan.masking.text_share, plan.masking.image_share, plan.masking.bert_801010) == (0.15, 0.4, False)
     assert plan.masking.modality_dropout == 0
     assert (plan.training.lr, plan.training.batch_size) == (5e-4, 1024)
+    assert plan.catalogue.max_length == 128
 
 
 def test_without_a_recipe_the_defaults_are_those_of_the_sections(data):

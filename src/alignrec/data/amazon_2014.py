@@ -63,7 +63,7 @@ def _literal(text: str) -> dict[str, Any] | str:  # Any: values of a Python lite
     """The dict in a line, or what is wrong with it."""
     try:
         entry = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         return f"not a Python dict literal ({type(error).__name__})"
     if not isinstance(entry, dict) or not entry.get("asin"):
         return "no dict with an asin"
@@ -71,9 +71,7 @@ def _literal(text: str) -> dict[str, Any] | str:  # Any: values of a Python lite
 
 
 def _item_row(asin: str, entry: Mapping[str, Any], by_id: Mapping[str, str]) -> dict[str, Any]:
-    paths = entry.get("categories") or [[]]
-    first = paths[0] if isinstance(paths[0], list | tuple) else paths
-    categories = [text for text in map(plain_text, first) if text]
+    categories = [text for text in map(plain_text, _first_path(entry.get("categories"))) if text]
     return {
         "item_id": asin,
         "title": plain_text(entry.get("title")),
@@ -82,6 +80,13 @@ def _item_row(asin: str, entry: Mapping[str, Any], by_id: Mapping[str, str]) -> 
         "description": plain_text(entry.get("description")),
         "image": by_id.get(asin) or by_id.get(address_stem(entry.get("imUrl"))),
     }
+
+
+def _first_path(paths: object) -> Sequence[object]:
+    """The categories of the first of several paths, or of the one path that is not in a list."""
+    if not isinstance(paths, list | tuple):
+        return [paths] if isinstance(paths, str) else []
+    return paths[0] if paths and isinstance(paths[0], list | tuple) else paths
 
 
 def read_image_features(path: Path, item_ids: Sequence[str], skipped: SkipLog) -> FeatureTable:

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
+from alignrec.data.image_files import UNREADABLE, quiet_pillow
 from alignrec.data.raw import ITEM_COLUMNS
 from alignrec.progress import track
 
@@ -86,11 +87,11 @@ def _place(value: str, folder: Path, stage: Path) -> tuple[str, Path]:
 
 
 def _trouble(file: Path) -> str | None:
-    if not file.is_file():
+    if not os.path.isfile(file):  # noqa: PTH113  (a name too long for the system is a file that is not there)
         return "missing"
     try:
-        with Image.open(file) as picture:
+        with quiet_pillow(), Image.open(file) as picture:  # refuses what the encoders would not open either
             picture.verify()
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+    except UNREADABLE:
         return "broken"
     return None

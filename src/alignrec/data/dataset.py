@@ -164,9 +164,13 @@ class Dataset:
         }
         if self.log.timestamps is not None:
             columns["timestamp"] = self.log.timestamps
-        pl.DataFrame(columns).write_parquet(folder / "interactions.parquet")
-        pl.DataFrame({"user_id": self.users.ids}, schema={"user_id": pl.String}).write_parquet(folder / "users.parquet")
-        self.catalogue.write_parquet(folder / "items.parquet")
+        users = pl.DataFrame({"user_id": self.users.ids}, schema={"user_id": pl.String})
+        try:
+            pl.DataFrame(columns).write_parquet(folder / "interactions.parquet")
+            users.write_parquet(folder / "users.parquet")
+            self.catalogue.write_parquet(folder / "items.parquet")
+        except pl.exceptions.PolarsError as error:
+            raise ArtifactError(f"the dataset cannot be written ({error}); is there room on the disk?") from None
         (folder / "features").mkdir(exist_ok=True)
         counts = {"users": self.n_users, "items": self.n_items, "interactions": len(self.log)}
         counts |= {name: int((self.log.splits == code).sum()) for code, name in enumerate(SPLITS)}
@@ -223,7 +227,7 @@ class Dataset:
 
 def _read_frame(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)  # a folder may be called data[1]
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; import the dataset again") from None
     except (pl.exceptions.PolarsError, OSError) as error:

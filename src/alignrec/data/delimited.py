@@ -110,6 +110,13 @@ class _Lines(Iterator[str]):
         self._again.extendleft(reversed(self.taken[1:]))
 
 
+def _unsplit(error: str) -> tuple[str, str]:
+    """Reason and remedy where `csv` could not find the fields of a row."""
+    if error.startswith("new-line character"):
+        return "a carriage return without a line feed", "end lines by line feeds, or quote the value that holds it"
+    return f"the row cannot be split into fields ({error})", "close or double its quotes"
+
+
 def _records(path: Path, separator: str, skipped: SkipLog) -> Iterator[tuple[int, list[str]]]:
     """Line of the beginning, and fields, of each row that can be parsed; empty lines are no rows."""
     lines = _Lines(read_lines(path, skipped))
@@ -123,8 +130,7 @@ def _records(path: Path, separator: str, skipped: SkipLog) -> Iterator[tuple[int
             line = lines.taken[0][0]
             # the row may have swallowed good rows while it looked for the closing quote
             lines.return_all_but_first()
-            reason = f"the row cannot be split into fields ({error})"
-            skipped.bad_row(f"{path} line {line}", reason, "close or double its quotes")
+            skipped.bad_row(f"{path} line {line}", *_unsplit(str(error)))
             continue
         if fields:
             yield lines.taken[0][0], fields

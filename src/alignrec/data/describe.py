@@ -183,7 +183,7 @@ def _losses(d: DatasetDescription) -> list[tuple[str, str]]:
     broken = {"missing": images.get("missing", 0), "that do not open": images.get("broken", 0)}
     groups = {
         "rows dropped": _counts(dropped),
-        "rows skipped": _counts(skipped.get("counts", {})) + _examples(skipped),
+        "rows skipped": _reasons(skipped),
         "images dropped": _counts(broken) + _examples(images),
         "users without train": f"{d.users_without_train:,}" if d.users_without_train else "",
     }
@@ -192,6 +192,12 @@ def _losses(d: DatasetDescription) -> list[tuple[str, str]]:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+
+def _reasons(skipped: Mapping[str, Any]) -> str:
+    examples = skipped.get("examples", {})
+    counts = skipped.get("counts", {}).items()
+    return "; ".join(f"{count:,}: {reason} (first {examples.get(reason, 'unknown')})" for reason, count in counts)
 
 
 def _examples(group: Mapping[str, Any]) -> str:

@@ -1,14 +1,33 @@
 """Pictures that lie beside a catalogue: found by the item's id as their file name, or by a path in a column."""
 
 import os
-from collections.abc import Mapping, Sequence
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from PIL import Image
 
 from alignrec.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "index_images", "picture_path"]
+__all__ = ["IMAGE_SUFFIXES", "UNREADABLE", "index_images", "picture_path", "quiet_pillow"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # where two pictures have one name, the first of these wins
+# what Pillow raises on files that are not, or not wholly, the picture they claim to be
+_DAMAGED = (SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError, EOFError)
+_TOO_LARGE = (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning)  # above 89 million pixels
+UNREADABLE: tuple[type[Exception], ...] = (OSError, *_DAMAGED, struct.error, zlib.error, *_TOO_LARGE)
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Where Pillow would warn of a file made to fill the memory, none is opened; of all else it says nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def index_images(folder: Path) -> dict[str, str]:

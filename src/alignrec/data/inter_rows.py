@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from alignrec.data.raw import SkipLog
+from alignrec.data.table_values import LATEST_TIME
 from alignrec.errors import DataError
 
 __all__ = ["INTER_COLUMNS", "MAX_ID", "read_inter_lines"]
@@ -96,4 +97,7 @@ def _value(name: str, cell: str) -> int | float | str:
         number = float(cell)
     except ValueError:
         number = math.nan
-    return number if math.isfinite(number) else f"{name} is not a number"
+    if not math.isfinite(number):
+        return f"{name} is not a number"
+    late = name == "timestamp" and abs(number) >= LATEST_TIME
+    return "timestamp is not in seconds or milliseconds since 1970" if late else number

@@ -1,8 +1,13 @@
-"""JSON Lines: one JSON object per line; scalars become their text, lists and objects their JSON text."""
+"""JSON Lines: one JSON object per line; scalars become their text, lists and objects their JSON text.
+
+NaN, which Python writes where a value is missing, counts as null. Half of a surrogate pair (an emoji cut in two) is
+no character and becomes the replacement character U+FFFD.
+"""
 
 import io
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,9 +45,9 @@ class JsonLinesTable(TableFile):
             for number, block in enumerate(byte_blocks(self.path, self._block_bytes)):
                 text = block.removeprefix(BYTE_ORDER_MARK) if number == 0 else block
                 frame = pl.read_ndjson(io.BytesIO(text), schema=schema)
-                # Polars writes the texts in a list without escaping backslashes
-                if any(frame[name].str.contains(r"^[\[{]").any() for name in columns):
-                    raise Irregular("a value may be a list or an object")
+                # Polars writes the texts in a list without escaping backslashes, and half a surrogate pair as \0
+                if any(frame[name].str.contains(r"^[\[{]|\x00").any() for name in columns):
+                    raise Irregular("a value may be a list, an object or half a surrogate pair")
                 yield frame
         except (pl.exceptions.PolarsError, ValueError, *DAMAGE) as error:
             raise Irregular(str(error)) from None
@@ -68,7 +73,7 @@ def json_objects(path: Path, skipped: SkipLog) -> Iterator[tuple[int, dict[str, 
         if not text.strip():
             continue
         try:
-            value = json.loads(text)
+            value = _parsed(text)
         except (ValueError, RecursionError) as error:
             reason = f"not valid JSON ({getattr(error, 'msg', type(error).__name__)})"
             skipped.bad_row(f"{path} line {line}", reason, "write one JSON object per line")
@@ -80,9 +85,19 @@ def json_objects(path: Path, skipped: SkipLog) -> Iterator[tuple[int, dict[str, 
         skipped.bad_row(f"{path} line {line}", reason, "write one JSON object per line")
 
 
+def _parsed(text: str) -> Any:  # Any: a JSON value
+    value = json.loads(text)
+    if "\\ud" in text.lower():
+        whole = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        value = json.loads(whole)
+    return value
+
+
 def _text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, list | dict | bool):

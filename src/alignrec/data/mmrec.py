@@ -1,8 +1,9 @@
 """Read the folders of MMRec (Zhou 2023) and its relatives: one `*.inter` file and `*_feat.npy` by modality.
 
 The `.inter` file is TSV with a header: `userID` and `itemID` number users and items from 0, `rating`, `timestamp`
-(seconds) and `x_label` (0 train, 1 valid, 2 test) may be there. There are highest number + 1 users and items,
-and row i of a feature file is item i. `u_id_mapping.csv` and `i_id_mapping.csv` name them where they are there.
+(seconds or milliseconds) and `x_label` (0 train, 1 valid, 2 test) may be there. There are highest number + 1 users
+and items, and row i of a feature file is item i. `u_id_mapping.csv` and `i_id_mapping.csv` name them where they are
+there.
 
 A file is read by polars at once; only if something is wrong with it, `inter_rows` reads it again line by line
 to say where.
@@ -17,6 +18,7 @@ import polars as pl
 from alignrec.artifacts import hash_file
 from alignrec.data.inter_rows import INTER_COLUMNS, MAX_ID, read_inter_lines
 from alignrec.data.raw import ITEM_COLUMNS, RawData, SkipLog
+from alignrec.data.table_values import LATEST_TIME, as_seconds
 from alignrec.errors import DataError, FeatureError
 from alignrec.features import FeatureTable
 from alignrec.types import FloatMatrix
@@ -79,7 +81,7 @@ def _read_inter(file: Path, skipped: SkipLog) -> pl.DataFrame:
     """The columns of `INTER_COLUMNS` that the file has, typed."""
     lines_needed = False
     try:
-        texts = pl.read_csv(file, separator="\t", infer_schema=False, quote_char=None)
+        texts = pl.read_csv(file, separator="\t", infer_schema=False, quote_char=None, glob=False)
     except (pl.exceptions.PolarsError, OSError):
         lines_needed = True
     else:
@@ -97,6 +99,8 @@ def _typed(texts: pl.DataFrame) -> pl.DataFrame | None:
     )
     fits = [pl.all().is_not_null().all(), pl.col("userID", "itemID").is_between(0, MAX_ID).all().name.suffix("_range")]
     fits += [pl.col(c).is_finite().all().name.suffix("_finite") for c in ("rating", "timestamp") if c in typed.columns]
+    if "timestamp" in typed.columns:
+        fits.append((pl.col("timestamp").abs() < LATEST_TIME).all().name.suffix("_known"))
     if "x_label" in typed.columns:
         fits.append(pl.col("x_label").is_between(0, 2).all().name.suffix("_known"))
     return typed if all(typed.select(fits).row(0)) else None
@@ -118,7 +122,7 @@ def _interactions(frame: pl.DataFrame, users: Sequence[str], items: Sequence[str
     if "rating" in frame.columns:
         columns["rating"] = frame["rating"]
     if "timestamp" in frame.columns:
-        columns["timestamp"] = frame["timestamp"].floor().cast(pl.Int64)
+        columns["timestamp"] = as_seconds(frame["timestamp"])
     if "x_label" in frame.columns:
         columns["split"] = frame["x_label"].cast(pl.Int8)
     return pl.DataFrame(columns)
@@ -130,7 +134,7 @@ def _external_ids(file: Path, count: int) -> list[str]:
         return [str(number) for number in range(count)]
     try:
         header = file.read_text(encoding="utf-8").partition("\n")[0]
-        table = pl.read_csv(file, separator="\t" if "\t" in header else ",", infer_schema=False)
+        table = pl.read_csv(file, separator="\t" if "\t" in header else ",", infer_schema=False, glob=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise DataError(f"{file} is not a readable table ({error}); mend it or take it away") from None
     if table.width != 2:
@@ -139,8 +143,9 @@ def _external_ids(file: Path, count: int) -> list[str]:
     own: Mapping[int | None, str] = dict(zip(numbers, table.to_series(0), strict=True))
     missing = [number for number in range(count) if own.get(number) is None]
     ids = [own[number] for number in range(count) if number in own]
-    if missing or len(set(ids)) != count:
-        what = f"no id for number {missing[0]}" if missing else "the same id for two numbers"
+    if missing or len(set(ids)) != count or len(own) != len(table):
+        twice = "the same id for two numbers" if len(own) == len(table) else "two ids for the same number"
+        what = f"no id for number {missing[0]}" if missing else twice
         raise DataError(f"{file} has {what} (the .inter file counts {count}); mend it or take it away")
     return ids
 
@@ -164,7 +169,7 @@ def _read_features(file: Path, items: Sequence[str], sha256: str) -> FeatureTabl
 
 def _read_matrix(file: Path) -> FloatMatrix:
     try:
-        values = np.load(file, mmap_mode="r", allow_pickle=False)
+        values = np.lib.format.open_memmap(file, mode="r")  # refuses what is pickled, and an archive of arrays
     except (ValueError, OSError, EOFError) as error:
         raise FeatureError(f"{file} is not a plain array ({error}); save it with numpy.save as numbers") from None
     if values.ndim != 2 or values.dtype.kind != "f":

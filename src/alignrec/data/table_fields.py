@@ -49,6 +49,8 @@ def open_table(path: Path, *, separator: str | None = None, header: bool = True)
     suffix = plain_suffix(path)
     if separator is not None or suffix in _SEPARATORS:
         return DelimitedTable(path, separator or _SEPARATORS[suffix], header=header)
+    if not path.exists():
+        raise DataError(f"{path} does not exist; give an existing folder or file")
     if suffix not in FORMATS:
         raise DataError(
             f"{path}: cannot tell the format from {suffix or 'no suffix'!r}; give {', '.join(FORMATS)} (or with .gz), "
@@ -144,9 +146,10 @@ def _judged_block(table: TableFile, block: pl.DataFrame, fields: Sequence[Field]
     )["bad"]
     for row in any_bad.arg_true():
         field = next(field for field, rows in bad.items() if rows[row])
-        value = block[field.column][row]
+        cell = block[field.column][row]
+        value = cell.to_list() if isinstance(cell, pl.Series) else cell  # a list is a series to Polars
         where = table.where(block[LINE][row])
-        if value is None or value == "":
+        if value is None or (isinstance(value, str) and not value):
             skipped.bad_row(where, f"column {field.column!r} is empty", field.remedy)
         else:  # the value is no part of the reason, by which skipped rows are counted
             skipped.bad_row(f"{where} ({str(value)[:80]!r})", f"column {field.column!r} {field.problem}", field.remedy)

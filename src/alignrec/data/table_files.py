@@ -64,12 +64,12 @@ class ParquetTable(TableFile):
 
     def __init__(self, path: Path) -> None:
         with _plain_file(path) as plain, _as_data_error(path):
-            super().__init__(path, list(pl.read_parquet_schema(plain)))
+            super().__init__(path, pl.scan_parquet(plain, glob=False).collect_schema().names())
 
     @override
     def blocks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         with _plain_file(self.path) as plain, _as_data_error(self.path):
-            frame, start = pl.scan_parquet(plain).select(columns), 0
+            frame, start = pl.scan_parquet(plain, glob=False).select(columns), 0
             while len(block := frame.slice(start, _BLOCK_ROWS).collect()):
                 yield block
                 start += len(block)

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-__all__ = ["as_category_lists", "as_ids", "as_numbers", "as_seconds", "as_splits", "as_texts"]
+__all__ = ["LATEST_TIME", "as_category_lists", "as_ids", "as_numbers", "as_seconds", "as_splits", "as_texts"]
+
+LATEST_TIME = 1e14  # the year 5138 in milliseconds; a larger number is no time
 
 _SPLITS = {"0": 0, "train": 0, "1": 1, "valid": 1, "validation": 1, "val": 1, "2": 2, "test": 2}
 _FIRST_MILLISECONDS = 1e11  # as seconds the year 5138, as milliseconds March 1973
-_TOO_LATE = 1e14  # the year 5138 in milliseconds
 
 
 def as_ids(column: pl.Series) -> pl.Series:
@@ -49,7 +50,7 @@ def as_seconds(column: pl.Series) -> pl.Series:
     numbers = as_numbers(column)
     size = numbers.abs()
     seconds = pl.select(
-        pl.when(size < _FIRST_MILLISECONDS).then(numbers).when(size < _TOO_LATE).then(numbers / 1000)
+        pl.when(size < _FIRST_MILLISECONDS).then(numbers).when(size < LATEST_TIME).then(numbers / 1000)
     ).to_series()
     seconds = seconds.floor().cast(pl.Int64).alias(column.name)
     if column.dtype != pl.String or not numbers.null_count():
@@ -84,7 +85,7 @@ def as_category_lists(column: pl.Series, separator: str = "|") -> pl.Series:
 
 
 def _strings(value: object) -> list[str]:
-    """The texts in `value`: one for a scalar, all for a list or its JSON form; blank ones are left out."""
+    """The texts in `value`: one for a scalar, all for a list or its JSON form; blank ones and NaN are left out."""
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("[") and text.endswith("]"):
@@ -94,7 +95,8 @@ def _strings(value: object) -> list[str]:
         return [text] if text else []
     if isinstance(value, list | tuple):
         return [text for member in value for text in _strings(member)]
-    return [] if value is None else [str(value)]
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return [] if missing else [str(value)]
 
 
 def _json_list(text: str) -> list[object] | None:

@@ -96,7 +96,10 @@ def _fields(table: TableFile, settings: TableSettings) -> list[Field]:
         column = choose_column(table, getattr(settings, name), CANDIDATES[name], name, f"--{name}-column")
         if column is None and name in ("user", "item"):
             have = ", ".join(table.columns)
-            raise DataError(f"{table.path} has no column of {name} ids; it has: {have}; name one with --{name}-column")
+            remedy = f"name one with --{name}-column" + (
+                ", or the separator with --separator" if len(table.columns) == 1 else ""
+            )
+            raise DataError(f"{table.path} has no column of {name} ids; it has: {have}; {remedy}")
         chosen[name] = column
     user, item = str(chosen.pop("user")), str(chosen.pop("item"))
     return [id_field("user", user), id_field("item", item), *standard_fields(**chosen)]

@@ -51,7 +51,10 @@ def extract_builtin(
         FeatureError: the catalogue has nothing that it can describe.
     """
     if encoder not in BUILTIN_ENCODERS:
-        raise UsageError(f"unknown encoder {encoder!r}; built in: {', '.join(BUILTIN_ENCODERS)}")
+        raise UsageError(
+            f"unknown encoder {encoder!r}; built in: {', '.join(BUILTIN_ENCODERS)}; a trained one is called by its "
+            "folder, a Hugging Face model hf:NAME"
+        )
     chosen = BUILTIN_ENCODERS[encoder]
     checked = chosen.settings.create(settings, section=encoder)
     return chosen.extract(dataset, checked, name=name or encoder, seed=seed)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,14 +10,15 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from alignrec.artifacts import hash_values, read_json, write_json
+from alignrec.artifacts import hash_values, read_json, sole_writer, write_json
 from alignrec.data import Dataset
 from alignrec.encoders.image_cache import ImageCache
 from alignrec.encoders.item_texts import ITEM_TEXT_COLUMNS, item_texts, items_with_text
 from alignrec.encoders.text_tokens import TextTokenizer
 from alignrec.encoders.visual_tokens import VisualTokenizer
+from alignrec.encoders.vqkd import VqKd
 from alignrec.errors import AlignrecError
 from alignrec.progress import progress_bar
 from alignrec.runtime import release_pages
@@ -104,6 +106,7 @@ def prepare_inputs(
     max_length: int,
     folder: Path,
     columns: tuple[str, ...] = ITEM_TEXT_COLUMNS,
+    device: torch.device | None = None,
 ) -> CatalogueInputs:
     """Tokenise the catalogue into `folder`, once: what is there for the same content and tokenizers is opened.
 
@@ -117,7 +120,10 @@ def prepare_inputs(
         max_length: longest text in tokens.
         columns: of the catalogue, whose values make an item's text.
         folder: of the caches.
+        device: where VQ-KD, a network as large as the encoder, makes visual words; the CPU by default. Rounding is
+            another on another kind of device, and so is the cache.
     """
+    device = device if device is not None and isinstance(visual, VqKd) else torch.device("cpu")
     key = hash_values(
         {
             "format": _FORMAT,
@@ -125,20 +131,39 @@ def prepare_inputs(
             "images": images.folder.name,
             "text": [text.content_hash, max_length, *columns],
             "visual": visual.content_hash,
+            **({} if device.type == "cpu" else {"device": device.type}),
         }
     )
     final = folder / f"tokens-{key[:16]}"
     if not final.is_dir():
         partial = final.with_name(f"{final.name}.partial")
         try:
-            _write_tokens(dataset, images, text, visual, max_length, columns, partial)
-            partial.rename(final)
-        except FileNotFoundError:  # somebody else made the same and was first
+            with sole_writer(partial, wait=True):
+                if final.is_dir():  # somebody else made the same and was first
+                    shutil.rmtree(partial, ignore_errors=True)
+                else:
+                    with _on(device, visual):
+                        _write_tokens(dataset, images, text, visual, max_length, columns, partial, device)
+                    partial.rename(final)
+        except FileNotFoundError:  # it was moved just when it was to be locked
             if not final.is_dir():
                 raise
     tokens = np.load(final / "text.npy", mmap_mode="r")
     visual_tokens = np.load(final / "visual.npy", mmap_mode="r")
     return CatalogueInputs(images, visual_tokens, tokens, np.load(final / "has_text.npy"), text.word_starts)
+
+
+@contextmanager
+def _on(device: torch.device, visual: VisualTokenizer) -> Iterator[None]:
+    """Inside, a tokenizer that is a network is on `device`; afterwards on the CPU."""
+    if device.type == "cpu" or not isinstance(visual, nn.Module):
+        yield
+        return
+    visual.to(device)
+    try:
+        yield
+    finally:
+        visual.cpu()
 
 
 def _write_tokens(
@@ -149,6 +174,7 @@ def _write_tokens(
     max_length: int,
     columns: tuple[str, ...],
     partial: Path,
+    device: torch.device,
 ) -> None:
     n_items, patches = dataset.n_items, visual.grid(images.settings.size) ** 2
     words, codes, done = _begin(partial, n_items, max_length, patches)
@@ -157,7 +183,8 @@ def _write_tokens(
             ids = text.encode(item_texts(dataset, columns, rows=range(rows.start, rows.stop)), max_length).ids.numpy()
             words[rows] = _PAD
             words[rows, : ids.shape[1]] = ids
-            codes[rows] = visual.encode(images.load(np.arange(rows.start, rows.stop))).reshape(-1, patches).numpy()
+            squares = images.load(np.arange(rows.start, rows.stop)).to(device)
+            codes[rows] = visual.encode(squares).reshape(-1, patches).cpu().numpy()
             if rows.stop == n_items or rows.stop % _SAVED == 0:
                 words.flush()
                 codes.flush()
@@ -177,8 +204,8 @@ def _begin(partial: Path, n_items: int, max_length: int, patches: int) -> tuple[
             return files[0], files[1], int(state["done"])
     except (AlignrecError, OSError, ValueError):
         pass  # nothing was begun, or not so far that it can be gone on with
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    for path in partial.iterdir():  # not the folder itself, which is locked
+        path.unlink()
     words = np.lib.format.open_memmap(partial / "text.npy", "w+", np.int32, (n_items, max_length))
     return words, np.lib.format.open_memmap(partial / "visual.npy", "w+", np.int16, (n_items, patches)), 0
 

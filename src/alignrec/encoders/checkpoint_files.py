@@ -19,7 +19,7 @@ __all__ = ["read_checkpoint"]
 
 _WRAPPERS = ("model", "module", "state_dict")  # keys under which programs put the weights: DeepSpeed says module
 _PREFIX = "module."  # what torch's data-parallel wrappers put before every name
-_DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, SafetensorError, UnpicklingError)
+_DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, SafetensorError)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -33,6 +33,11 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ArtifactError(f"{path} is not a file; give the path of a checkpoint (.pth, .pt or .safetensors)")
     try:
         content: object = load_file(path) if path.suffix == ".safetensors" else _load(path)
+    except UnpicklingError:  # what torch says here is long, and how to run the code all the same
+        raise ArtifactError(
+            f"{path} is not a readable checkpoint: it holds other things than tensors, which could run code, or is "
+            "damaged; save its weights (state_dict) alone, as .safetensors for example, or fetch the file anew"
+        ) from None
     except (*_DAMAGE, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise ArtifactError(f"{path} is not a readable checkpoint ({reason}); fetch or make the file anew") from None

@@ -46,8 +46,8 @@ class Readers:
         """The content hashes of both tokenizers."""
         return {"text": self.text.content_hash, "visual": self.visual.content_hash}
 
-    def inputs(self, dataset: Dataset, *, workers: int = 0) -> CatalogueInputs:
-        """The input for every item, kept in the dataset's `cache` folder.
+    def inputs(self, dataset: Dataset, *, workers: int = 0, device: torch.device | None = None) -> CatalogueInputs:
+        """The input for every item, kept in the dataset's `cache` folder; `device` as of `prepare_inputs`.
 
         Raises:
             DataError: the dataset is only in memory.
@@ -64,6 +64,7 @@ class Readers:
             max_length=self.max_length,
             folder=folder,
             columns=self.columns,
+            device=device,
         )
 
 

@@ -1,25 +1,18 @@
 """Opens the pictures of a catalogue, one at a time, upright and in RGB; says which are missing or do not open."""
 
-import struct
-import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from alignrec.data import Dataset
+from alignrec.data.image_files import UNREADABLE, quiet_pillow
 
 __all__ = ["PictureReport", "open_picture", "read_pictures"]
 
 _EXAMPLES = 5
-# what Pillow raises on files that are not, or not wholly, the picture they claim to be
-_UNREADABLE = (SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, EOFError, MemoryError)
-_DAMAGED = (struct.error, zlib.error)
-_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # more than 89 million pixels
 
 
 @dataclass
@@ -49,10 +42,12 @@ def open_picture(path: Path, least_size: int | None = None) -> Image.Image:
         OSError: the file is missing, is not a readable picture, or has more than 89 million pixels.
     """
     try:
-        with _quietly(), Image.open(path) as picture:
+        with quiet_pillow(), Image.open(path) as picture:
             if least_size is not None:
                 picture.draft("RGB", (least_size, least_size))
             upright = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith("I;16"):  # Pillow would cut off all above 255
+                upright = upright.point(lambda grey: grey * (1 / 257))
             if upright.has_transparency_data:
                 layer = upright.convert("RGBA")
                 white = Image.new("RGBA", layer.size, "white")
@@ -60,17 +55,8 @@ def open_picture(path: Path, least_size: int | None = None) -> Image.Image:
             return upright.convert("RGB")
     except OSError:
         raise
-    except (*_UNREADABLE, *_DAMAGED, *_TOO_LARGE) as error:
+    except UNREADABLE as error:
         raise OSError(f"{path} is not a readable picture ({error})") from None
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Where Pillow would warn of a file made to fill the memory, none is opened; of all else it says nothing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
 
 
 def read_pictures(

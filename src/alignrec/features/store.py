@@ -140,17 +140,19 @@ def _read_matrix(path: Path) -> FloatMatrix:
 
 def _read_parquet(path: Path, id_column: str | None) -> tuple[list[str] | None, FloatMatrix]:
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise FeatureError(f"{path.name} is not a readable Parquet file ({error}); write it again") from None
     if id_column is not None and id_column not in frame.columns:
         raise FeatureError(f"{path.name} has no column {id_column!r}; it has: {', '.join(frame.columns)}")
-    ids = None if id_column is None else frame[id_column].cast(pl.String).to_list()
+    ids = None if id_column is None else _ids(path, frame[id_column])
     values = frame if id_column is None else frame.drop(id_column)
     numeric = [c for c in values.columns if values[c].dtype.is_numeric()]
     lists = [c for c in values.columns if _holds_vectors(values[c].dtype)]
     if len(lists) == 1 and len(values.columns) == 1:
         sizes = values[lists[0]].cast(pl.List(pl.Float32)).list.len().unique()
+        if sizes.null_count():
+            raise FeatureError(f"{path.name}: column {lists[0]!r} lacks vectors; fill them in or drop their rows")
         if len(sizes) != 1:
             raise FeatureError(f"{path.name}: vectors in column {lists[0]!r} have different lengths; make them equal")
         return ids, np.asarray(values[lists[0]].to_list(), dtype=np.float32)
@@ -160,6 +162,17 @@ def _read_parquet(path: Path, id_column: str | None) -> tuple[list[str] | None, 
             f"{path.name}: columns {', '.join(odd) or '(none)'} are not numbers; name the id column with --id-column"
         )
     return ids, values.select(pl.all().cast(pl.Float32)).to_numpy()
+
+
+def _ids(path: Path, column: pl.Series) -> list[str]:
+    """Ids as a dataset has them: text as it is, whole numbers in decimal, also where the file holds them as floats."""
+    if column.dtype.is_float():
+        whole = column.cast(pl.Int64, strict=False)
+        column = column.cast(pl.String) if (whole.cast(pl.Float64) != column).any() else whole
+    if column.dtype.is_nested() or column.null_count():
+        kind = "lists or objects" if column.dtype.is_nested() else "empty values"
+        raise FeatureError(f"{path.name}: column {column.name!r} holds {kind}; give one id per row")
+    return column.cast(pl.String).to_list()
 
 
 def _holds_vectors(kind: pl.DataType) -> bool:

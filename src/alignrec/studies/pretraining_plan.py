@@ -33,6 +33,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {  # Any: values of settings
         "ica": {"passes": "separate", "cls_objective": "none"},
         "masking": {"text_share": 0.15, "image_share": 0.4, "modality_dropout": 0.0},
         "training": {"lr": 5e-4, "batch_size": 1024},
+        "catalogue": {"max_length": 128},
     },
 }
 _PRESETS = {"scratch": "tiny", "paper": "base"}  # where neither a preset nor weights are given
@@ -72,7 +73,7 @@ class CatalogueSettings(Settings):
     fit: Literal["pad", "squash"] = "pad"
     """`pad` keeps a picture's proportions, `squash` does not."""
     max_length: int = Field(default=64, ge=3)
-    """Longest text in tokens."""
+    """Longest text in tokens; the recipe `paper` has 128, as the authors' features."""
     text_columns: tuple[str, ...] = ITEM_TEXT_COLUMNS
     """Columns of the catalogue that make an item's text, what must not be cut off first; the paper reads title, brand
     and description, and leaves out `categories`."""
@@ -148,6 +149,7 @@ def make_plan(
             f"catalogue.max_length={catalogue.max_length} is beyond the encoder's {encoder.text_positions} positions; "
             "lower it or raise encoder.text_positions"
         )
+    _require_something_to_hide(encoder, ica)
     words = {"vocab_size": catalogue.visual_vocab, "most_words": encoder.visual_vocab, "patch_size": encoder.patch_size}
     visual = PatchKMeansSettings.create({**chosen["visual"], **words}, section="visual")
     text_tokenizer, visual_tokenizer = _text_tokenizer(start, weights), _visual_tokenizer(start, weights, encoder)
@@ -208,6 +210,16 @@ def _encoder(
         encoder = MultiwaySettings.preset(preset, **changed)
     weights.require_fit(encoder)
     return encoder
+
+
+def _require_something_to_hide(encoder: MultiwaySettings, ica: IcaSettings) -> None:
+    if encoder.grid < 2:
+        raise SettingsError(
+            f"encoder.image_size={encoder.image_size} is one patch of encoder.patch_size={encoder.patch_size}, and "
+            "nothing is left when it is hidden; give at least 2 patches a side"
+        )
+    if ica.cls_objective == "aggregate" and encoder.layers < 2:
+        raise SettingsError("encoder.layers=1 has no early block; ica.cls_objective=aggregate needs 2 or more")
 
 
 def _text_tokenizer(start: StartSettings, weights: StartingWeights | None) -> TextTokenizer | None:

@@ -62,6 +62,26 @@ def test_what_the_system_refuses_is_one_line_too(command_line, tiny_dataset, tmp
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
 
 
+@pytest.mark.parametrize("error", [MemoryError("no 80 GB"), RuntimeError("CUDA out of memory.\nTried 80 GB")])
+def test_too_little_memory_is_one_line_too(command_line, tmp_path, monkeypatch, error):
+    def load(_run, _dataset):
+        raise error
+
+    monkeypatch.setattr("alignrec.serving.Recommender.load", load)
+    done = command_line("recommend", tmp_path, "--user", "x")
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert done.err.startswith("alignrec: not enough memory: ")
+
+
+def test_an_error_of_the_program_itself_is_not_hidden(monkeypatch, command_line, tmp_path):
+    def load(_run, _dataset):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("alignrec.serving.Recommender.load", load)
+    with pytest.raises(RuntimeError, match="a bug"):
+        command_line("recommend", tmp_path, "--user", "x")
+
+
 @pytest.mark.parametrize("words", [[], ["data"], ["features"]])
 def test_no_command_shows_the_help(command_line, words):
     done = command_line(*words)

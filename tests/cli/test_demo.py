@@ -30,3 +30,9 @@ def test_the_whole_way_on_a_small_shop(command_line, tmp_path):
     again = command_line(*words)  # nothing is drawn or trained a second time
     assert json.loads(again.out)["test"] == printed["test"]
     assert {model: hash_file(out / model / "model.safetensors") for model in before} == before
+
+    for other in (("--items", "61"), ("--seed", "1")):
+        refused = command_line(*words, *other)
+        assert (refused.code, refused.err.count("\n")) == (1, 1)
+        assert "is a shop of another size or seed; choose another --out" in refused.err
+    assert "holds a run with other settings" in command_line(*words, "--encoder-steps", "5").err

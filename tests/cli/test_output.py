@@ -1,6 +1,6 @@
 import json
 
-from alignrec.cli.output import print_error, print_json
+from alignrec.cli.output import plain_console, print_error, print_json
 from alignrec.errors import DataError
 
 
@@ -15,3 +15,8 @@ def test_an_error_is_one_line_on_standard_error_whatever_is_in_it(capsys):
     print_error(DataError("first\nsecond\t\r\n third"))
     streams = capsys.readouterr()
     assert (streams.out, streams.err) == ("", "alignrec: first second third\n")
+
+
+def test_brackets_and_colons_are_no_instructions_to_the_console(capsys):
+    plain_console().print("[M] :baby: [/]")
+    assert capsys.readouterr().out == "[M] :baby: [/]\n"

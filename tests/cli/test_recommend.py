@@ -1,5 +1,6 @@
 import json
 
+import polars as pl
 import pytest
 from datasets import small_dataset
 
@@ -23,6 +24,20 @@ def test_recommend_prints_ids_titles_and_scores(command_line, run):
 def test_similar_prints_the_nearest_items(command_line, run):
     done = command_line("similar", run, "--item", "item-0", "-k", "3", "--json")
     assert json.loads(done.out)["results"] == Recommender.load(run).similar(["item-0"], 3).to_dicts()
+
+
+def test_titles_and_ids_are_shown_as_they_are(command_line, monkeypatch):
+    titles = ["Shirt [M] blue", "Lego [/] set", ":baby: bottle", "[/foo] [bold]bar[/bold]"]
+    rows = {"user_id": ["[u1]"] * 4, "rank": [1, 2, 3, 4], "item_id": list("abcd"), "title": titles, "score": [0.5] * 4}
+
+    class Answering:
+        def recommend(self, *_args: object, **_how: object) -> pl.DataFrame:
+            return pl.DataFrame(rows)
+
+    monkeypatch.setattr(Recommender, "load", lambda _run, _dataset: Answering())
+    shown = command_line("recommend", "run", "--user", "[u1]").out
+    for text in (*titles, "[u1]"):
+        assert text in shown
 
 
 @pytest.mark.parametrize(

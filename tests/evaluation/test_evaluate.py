@@ -123,3 +123,22 @@ def test_a_split_without_relevant_items_is_refused() -> None:
 def test_no_split_is_refused() -> None:
     with pytest.raises(UsageError, match="no split given"):
         evaluate_embeddings(Embeddings(torch.ones(1, 1), torch.ones(2, 1)), {}, seen=sparse.csr_array((1, 2)))
+
+
+def test_a_cutoff_far_beyond_the_catalogue_costs_nothing_and_is_that_of_the_whole_list() -> None:
+    embeddings = Embeddings(torch.ones(2, 1), torch.tensor([[3.0], [2.0], [1.0]]))
+    truth, seen = _pairs((2, 3), (0, 1), (0, 2), (1, 2)), _pairs((2, 3), (0, 0))
+    deep, whole = (
+        evaluate_embeddings(
+            embeddings, {"test": truth}, seen=seen, metrics=[f"{kind}@{k}" for kind in ("recall", "ndcg")]
+        )
+        for k in (999_999_999, 3)
+    )
+    for kind in ("recall", "ndcg"):
+        assert deep["test"].values[f"{kind}@999999999"].tolist() == whole["test"].values[f"{kind}@3"].tolist()
+    assert set(deep["test"].beyond) == {"coverage@20", "novelty@20", "gini@20", "tail_share@20"}
+
+
+def test_a_single_string_is_not_taken_for_a_list_of_metrics() -> None:
+    with pytest.raises(UsageError, match="give a list of metrics, not the single string 'recall@20'"):
+        evaluate_splits(_ranking([0]), {"test": _pairs((1, 1), (0, 0))}, "recall@20")

@@ -72,6 +72,12 @@ def test_empty_places_of_a_short_list_are_no_hits() -> None:
     assert _value("precision@4", [2, -1, -1, -1], [2, 99]) == pytest.approx(1 / 4)
 
 
+def test_an_item_that_stands_twice_in_a_list_is_refused_and_not_counted_twice() -> None:
+    truth = sparse.csr_array(np.array([[1, 0, 0], [0, 1, 1]]))
+    with pytest.raises(UsageError, match="a list holds item 2 more than once"):
+        find_hits(np.array([[0, 1, 2], [2, 1, 2]]), truth)
+
+
 def test_many_pairs_are_compared_in_parts(monkeypatch) -> None:
     rng = np.random.default_rng(0)
     items = np.argsort(rng.random((50, 40)), axis=1)[:, :10]

@@ -185,6 +185,13 @@ def test_an_embedding_that_is_not_finite_is_named(bad: float) -> None:
         top_k(users, items, 2)
 
 
+def test_large_scores_that_do_not_overflow_are_ranked() -> None:
+    items = torch.zeros(3, 4)
+    items[:, 0] = torch.tensor([1.0, 1.8e19, -1.8e19])
+    ranking = top_k(torch.tensor([[1.8e19, 0.0, 0.0, 0.0]]), items, 3)
+    assert ranking.items.tolist() == [[1, 0, 2]]
+
+
 def test_scores_that_overflow_are_refused() -> None:
     with pytest.raises(TrainingError, match="too large to score"):
         top_k(torch.full((1, 2), 1e20), torch.full((2, 2), 1e20), 1)

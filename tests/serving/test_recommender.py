@@ -99,3 +99,9 @@ def test_a_run_whose_dataset_has_changed_is_refused(dataset: Dataset, tmp_path: 
     other = Dataset("small", dataset.users, dataset.items, dataset.log, retitled).save(tmp_path / "other")
     with pytest.raises(ArtifactError, match="is not the dataset that"):
         Recommender.load(run.path, other.path)
+
+
+def test_a_list_is_as_long_as_there_are_items_however_many_are_asked_for(recommender: Recommender) -> None:
+    n_items = recommender.dataset.n_items
+    assert len(recommender.recommend(["user-3"], 2_000_000_000, exclude="none")) == n_items
+    assert len(recommender.similar(["item-3"], 2_000_000_000)) == n_items - 1

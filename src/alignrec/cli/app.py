@@ -76,3 +76,14 @@ def main() -> None:
     except OSError as error:  # no permission, disk full: the system's own words, without a traceback
         print_error(error)
         sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        print_error(AlignrecError(f"not enough memory: {error}; make batches or the model smaller, or free some"))
+        sys.exit(1)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """NumPy says it by the error's kind, PyTorch in words."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alignrec.cli.output import JsonFlag, print_json
+from alignrec.errors import ArtifactError
 
 if TYPE_CHECKING:
     from alignrec.data import Dataset
@@ -33,16 +34,18 @@ def demo(
     A demo that was stopped goes on where it was when it is started again.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from alignrec.probes import probe  # heavy
     from alignrec.studies import evaluate
 
-    console = Console(stderr=json)
+    console = Console(stderr=json, emoji=False)
     dataset = _shop(out / "shop", items, users, seed)
-    console.print(f"[bold]1. The shop[/]: {dataset.n_users} users, {dataset.n_items} items in {out / 'shop'}")
+    place = escape(str(out / "shop"))
+    console.print(f"[bold]1. The shop[/]: {dataset.n_users} users, {dataset.n_items} items in {place}")
     features = _features(dataset, out / "encoder", encoder_steps, seed)
     if encoder_steps and "ica" not in features:
-        console.print("The encoder is left out; it needs: pip install 'alignrec[pretrained]'")
+        console.print("The encoder is left out; it needs: pip install 'alignrec[pretrained]'", markup=False)
     probes = probe(dataset, features)
     console.print("\n[bold]2. Are the features any good?[/] Judged before anything is trained:")
     for table in probes.tables():
@@ -58,7 +61,7 @@ def demo(
     user = _show_user(console, dataset, runs["alignrec"])
     page = out / "index.html"
     _write_page(page, dataset, probes, rows, runs, user)
-    console.print(f"\nThe page with the pictures: {page}")
+    console.print(f"\nThe page with the pictures: {escape(str(page))}")
     if json:
         print_json({"probes": probes.as_dict(), "test": rows, "user": user, "page": str(page)})
 
@@ -66,9 +69,13 @@ def demo(
 def _shop(path: Path, items: int, users: int, seed: int) -> "Dataset":
     from alignrec.data import Dataset, ShopSettings, draw_shop
 
-    if path.is_dir():
-        return Dataset.load(path)
-    return draw_shop(path, settings=ShopSettings(items=items, users=users), seed=seed)
+    settings = ShopSettings(items=items, users=users)
+    if not path.is_dir():
+        return draw_shop(path, settings=settings, seed=seed)
+    there = Dataset.load(path)
+    if (there.about["source"].get("settings"), there.about["seed"]) != (settings.model_dump(), seed):
+        raise ArtifactError(f"{path} is a shop of another size or seed; choose another --out or remove it first")
+    return there
 
 
 def _features(dataset: "Dataset", encoder: Path, steps: int, seed: int) -> list[str]:
@@ -88,15 +95,15 @@ def _features(dataset: "Dataset", encoder: Path, steps: int, seed: int) -> list[
 
 
 def _encode(dataset: "Dataset", encoder: Path, steps: int, seed: int) -> None:
-    """Train the tiny encoder and keep its vectors, unless they are there."""
+    """Train the tiny encoder and keep its vectors; what is there is not made again."""
     from alignrec.features import save_features
     from alignrec.studies import extract_features, pretrain_encoder
 
-    if "ica" in dataset.feature_names:
-        return
     assert dataset.path is not None  # it comes from a folder
     settings = {"training": {"steps": steps}}
     folder = pretrain_encoder(dataset, out=encoder, settings=settings, seed=seed, device="cpu", resume=True)
+    if "ica" in dataset.feature_names:
+        return
     table = extract_features(folder, dataset, name="ica", settings={"post": "center"}, device="cpu")
     save_features(dataset.path / "features", table)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alignrec.cli.output import JsonFlag, print_json
+from alignrec.cli.output import JsonFlag, plain_console, print_json
 
 __all__ = ["evaluate"]
 
@@ -20,8 +20,6 @@ def evaluate(
     json: JsonFlag = False,
 ) -> None:
     """Measure a run on the validation and test splits, beside popularity."""
-    from rich.console import Console
-
     from alignrec import studies  # heavy
     from alignrec.evaluation import DEFAULT_METRICS, report_table
 
@@ -33,7 +31,7 @@ def evaluate(
         values = {name: {split: r.as_dict() for split, r in group.items()} for name, group in shown.items()}
         print_json({"run": str(run), **values})
         return
-    console = Console()
+    console = plain_console()
     console.print(report_table(reports.model.values(), title=f"{run}"))
     for name in list(shown)[1:]:
         console.print(report_table(shown[name].values(), title=name.replace("item_knn", "ItemKNN")))

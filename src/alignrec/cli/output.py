@@ -3,13 +3,23 @@
 import json
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-__all__ = ["JsonFlag", "print_error", "print_json"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["JsonFlag", "plain_console", "print_error", "print_json"]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def plain_console() -> "Console":
+    """A console that shows titles, ids and paths as they are: `[M]` and `:baby:` in them are no instructions to it."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False)
 
 
 def print_json(value: Mapping[str, Any]) -> None:  # Any: JSON values

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from alignrec.cli.output import JsonFlag, print_json
+from alignrec.cli.output import JsonFlag, plain_console, print_json
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,7 +51,6 @@ def _load(run: Path, dataset: Path | None) -> "Recommender":
 
 
 def _show(frame: "pl.DataFrame", key: str, json: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     if json:
@@ -60,4 +59,4 @@ def _show(frame: "pl.DataFrame", key: str, json: bool) -> None:
     table = Table(key, "rank", "item_id", "title", "score")
     for row in frame.iter_rows(named=True):
         table.add_row(row[key], str(row["rank"]), row["item_id"], row["title"], f"{row['score']:.4f}")
-    Console().print(table)
+    plain_console().print(table)

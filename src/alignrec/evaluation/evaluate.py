@@ -41,7 +41,8 @@ def evaluate(
         split: the report's name.
 
     Raises:
-        UsageError: an unknown metric, lists too short, or lists and users that do not fit.
+        UsageError: an unknown metric, lists too short or with a hit that stands twice, or lists and users that do
+            not fit.
         DataError: no ranked user has a relevant item.
     """
     asked = parse_metrics(metrics)
@@ -72,7 +73,7 @@ def evaluate_splits(
     Raises:
         UsageError, DataError: as `evaluate`.
     """
-    names = tuple(metrics)
+    names = tuple(map(str, parse_metrics(metrics)))
     return {
         split: evaluate(ranking, truth, names, users=users, train=train, split=split) for split, truth in truths.items()
     }
@@ -93,13 +94,14 @@ def evaluate_embeddings(
         UsageError, DataError: as `evaluate`.
         TrainingError: embeddings that cannot be scored.
     """
-    names = tuple(metrics)
+    names = tuple(map(str, parse_metrics(metrics)))
     if not truths:
         raise UsageError("no split given to evaluate; name at least one, such as valid")
     counts = np.sum([np.diff(truth.indptr) for truth in truths.values()], axis=0)
     users = np.flatnonzero(counts)
     chosen = None if len(users) == len(counts) else users
-    ranking = top_k(embeddings.users, embeddings.items, deepest_cutoff(names), exclude=seen, rows=chosen)
+    length = min(deepest_cutoff(names), max(len(embeddings.items), BEYOND_CUTOFF))  # beyond all items nothing stands
+    ranking = top_k(embeddings.users, embeddings.items, length, exclude=seen, rows=chosen)
     return evaluate_splits(ranking, truths, names, users=chosen, train=seen)
 
 

@@ -75,6 +75,9 @@ def find_hits(items: NDArray[np.int64], truth: Interactions) -> Hits:
 
     Every relevant pair is compared with its user's list, which is far less work than looking up every listed item:
     a split holds about one relevant item a user, a list fifty. Users without relevant items find none.
+
+    Raises:
+        UsageError: a list holds a relevant item more than once, which would count as several hits.
     """
     relevant = np.diff(truth.indptr).astype(np.int64)
     owners = np.repeat(np.arange(len(relevant)), relevant)  # (T,) the list of every relevant pair
@@ -84,6 +87,9 @@ def find_hits(items: NDArray[np.int64], truth: Interactions) -> Hits:
     for start in range(0, len(owners), step):
         users, wanted = owners[start : start + step], truth.indices[start : start + step]
         pair, place = np.nonzero(items[users] == wanted[:, None])
+        twice = np.flatnonzero(pair[1:] == pair[:-1])
+        if len(twice):
+            raise UsageError(f"a list holds item {wanted[pair[twice[0]]]} more than once; name an item once in a list")
         rows.append(users[pair])
         ranks.append(place + 1)
     found, rank = np.concatenate(rows), np.concatenate(ranks)
@@ -96,7 +102,8 @@ def _recall(hits: Hits) -> NDArray[np.float64]:
 
 
 def _ndcg(hits: Hits) -> NDArray[np.float64]:
-    ideal = np.cumsum(1 / np.log2(np.arange(2, hits.cutoff + 2)))
+    longest = min(hits.cutoff, int(hits.relevant.max(initial=1)))
+    ideal = np.cumsum(1 / np.log2(np.arange(2, longest + 2)))
     gained = hits.total(1 / np.log2(hits.ranks + 1))
     share: NDArray[np.float64] = gained / ideal[np.minimum(hits.relevant, hits.cutoff) - 1]
     return np.minimum(share, 1.0)  # sums in another order may end an ulp above
@@ -159,8 +166,10 @@ def parse_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
     """Read metric names; a name given twice counts once.
 
     Raises:
-        UsageError: a name cannot be read, or there is none.
+        UsageError: a name cannot be read, there is none, or `names` is a single string.
     """
+    if isinstance(names, str):
+        raise UsageError(f"give a list of metrics, not the single string {names!r}")
     metrics = tuple(dict.fromkeys(map(parse_metric, names)))
     if not metrics:
         raise UsageError("no metric given; name at least one, as in recall@20")

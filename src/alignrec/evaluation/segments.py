@@ -12,7 +12,7 @@ from scipy import sparse
 
 from alignrec.errors import UsageError
 from alignrec.evaluation.evaluate import evaluate
-from alignrec.evaluation.metrics import DEFAULT_METRICS
+from alignrec.evaluation.metrics import DEFAULT_METRICS, parse_metrics
 from alignrec.evaluation.report import Report
 from alignrec.types import Interactions, Ranking
 
@@ -69,7 +69,7 @@ def evaluate_segments(
         high = edges[place + 1] - 1 if place + 1 < len(edges) else None
         members = user_degrees >= low if high is None else (user_degrees >= low) & (user_degrees <= high)
         segments[_bucket(low, high)] = restrict_to_users(truth, members)
-    names = tuple(metrics)
+    names = tuple(map(str, parse_metrics(metrics)))
     owners = np.arange(int(truth.shape[0])) if users is None else np.asarray(users, dtype=np.int64).reshape(-1)
     return {
         name: evaluate(ranking, part, names, users=users, split=name)

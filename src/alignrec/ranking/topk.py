@@ -22,6 +22,7 @@ __all__ = ["top_k", "top_k_similar"]
 _ROWS = 96
 _CPU_TILE = 3 << 20  # bytes: a tile that stays in the caches between the product and the search
 _DEVICE_TILE = 256 << 20
+_LIMIT = torch.finfo(torch.float32).max  # of a score
 
 
 @torch.no_grad()
@@ -93,6 +94,9 @@ def _check(
 
 
 def _check_finite(users: Tensor, items: Tensor) -> None:
+    largest = [_largest(table) for table in (users, items)]
+    if users.shape[1] * largest[0] * largest[1] <= _LIMIT:  # the usual case, told by one look at each number
+        return
     longest = [0.0, 0.0]
     for place, (name, table) in enumerate((("user", users), ("item", items))):
         if not bool(torch.isfinite(table).all()):
@@ -100,10 +104,18 @@ def _check_finite(users: Tensor, items: Tensor) -> None:
             raise TrainingError(f"the embedding of {name} number {bad} is not finite; train again with a lower lr")
         if len(table):
             longest[place] = float(torch.linalg.vector_norm(table, dim=1, dtype=torch.float64).max())
-    if longest[0] * longest[1] > torch.finfo(torch.float32).max:  # Cauchy-Schwarz: below it no score can overflow
+    if longest[0] * longest[1] > _LIMIT:  # Cauchy-Schwarz: below it no score can overflow
         raise TrainingError(
             f"embeddings of length {longest[0]:.3g} and {longest[1]:.3g} are too large to score; train with a lower lr"
         )
+
+
+def _largest(table: Tensor) -> float:
+    """The largest absolute value; NaN where there is one."""
+    if not table.numel():
+        return 0.0
+    lowest, highest = table.aminmax()
+    return float(torch.maximum(lowest.abs(), highest.abs()))
 
 
 def _rank_numpy(queries: Tensor, items: Tensor, k: int, exclude: Interactions | None, tile_bytes: int) -> Ranking:

@@ -54,7 +54,7 @@ class Recommender:
         """
         rows = _indices(self.dataset.users, users)
         ranking = top_k(
-            self.embeddings.users, self.embeddings.items, _positive(k), exclude=self._excluded(exclude), rows=rows
+            self.embeddings.users, self.embeddings.items, self._length(k), exclude=self._excluded(exclude), rows=rows
         )
         return self._frame("user_id", users, ranking)
 
@@ -68,7 +68,7 @@ class Recommender:
             DataError: an unknown item.
         """
         rows = _indices(self.dataset.items, items)
-        ranking = top_k_similar(self.embeddings.items, _positive(k), rows=rows)
+        ranking = top_k_similar(self.embeddings.items, self._length(k), rows=rows)
         return self._frame("to_item_id", items, ranking)
 
     def history(self, user: str, *, split: str = "train") -> pl.DataFrame:
@@ -86,6 +86,12 @@ class Recommender:
         if exclude == "none":
             return None
         return self.dataset.interactions if exclude == "all" else self.dataset.split("train")
+
+    def _length(self, k: int) -> int:
+        """Of the lists: there are no more places than items."""
+        if k < 1:
+            raise UsageError(f"k must be at least 1, not {k}")
+        return min(k, self.dataset.n_items)
 
     def _titles(self, items: NDArray[np.integer]) -> list[str]:
         titles = self.dataset.catalogue["title"].gather(items.tolist()).to_list()
@@ -111,9 +117,3 @@ def _indices(vocabulary: Vocabulary, ids: Sequence[str]) -> NDArray[np.int64]:
     if isinstance(ids, str):
         raise UsageError(f"give a list of ids, not the single string {ids!r}")
     return np.array([vocabulary.index(key) for key in ids], dtype=np.int64)
-
-
-def _positive(k: int) -> int:
-    if k < 1:
-        raise UsageError(f"k must be at least 1, not {k}")
-    return k

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -42,6 +43,24 @@ def test_without_probes_there_is_one_panel_of_column_width(encoder, tmp_path):
     draw_learning_curve(losses_only, tmp_path / "curve.png")
     with Image.open(tmp_path / "curve.png") as picture:
         assert picture.size == (669, 551)  # 8.5 cm wide, at 200 dots an inch
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_one_before(encoder, tmp_path, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    out = tmp_path / "curve.pdf"
+    curve = read_learning_curve(encoder)
+    draw_learning_curve(curve, out)
+    before = out.read_bytes()
+
+    def full_disk(_figure, target, **_):
+        if isinstance(target, Path):
+            target.write_bytes(b"%PDF")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(figure, "savefig", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        draw_learning_curve(curve, out)
+    assert out.read_bytes() == before
 
 
 def test_another_format_an_empty_log_and_a_folder_without_one_are_refused(encoder, tmp_path):

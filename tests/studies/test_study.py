@@ -3,8 +3,10 @@ import json
 import pytest
 from datasets import small_dataset
 
-from alignrec.errors import AlignrecError
+from alignrec.errors import AlignrecError, UsageError
 from alignrec.studies.study import Study, run_study
+from alignrec.studies.study_display import StudyDisplay
+from alignrec.studies.study_runner import StudyStoppedError
 from alignrec.studies.study_settings import StudySettings
 
 
@@ -55,6 +57,42 @@ def test_a_study_shares_its_runs_with_another(study, tmp_path, monkeypatch):
     asked = study.settings.model_copy(update={"rows": study.settings.rows[:1], "name": "other"})
     other = run_study(asked, tmp_path / "other", runs=study.path / "runs")
     assert other.entries[0].run.path.samefile(study.entries[0].run.path)
+
+
+def test_metrics_are_checked_before_anything_is_trained(study, tmp_path):
+    for metric, said in (("coverage@7", "write coverage@20"), ("accuracy@5", "unknown metric")):
+        with pytest.raises(UsageError, match=said):
+            run_study(study.settings.model_copy(update={"metrics": [metric]}), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_study_may_ask_for_figures_beyond_accuracy_alone(study, tmp_path):
+    asked = study.settings.model_copy(update={"rows": study.settings.rows[:1], "metrics": ["coverage@20"]})
+    other = run_study(asked, tmp_path / "other", runs=study.path / "runs")
+    assert other.comparison().metrics == ("coverage@20",)
+    assert other.comparison().tables[0].contrasts == ()
+
+
+def test_a_study_that_is_stopped_says_what_is_there(study, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("alignrec.studies.study_runner._start", interrupted)
+    with pytest.raises(StudyStoppedError):
+        run_study(study.settings, tmp_path / "stopped", runs=study.path / "runs")
+    left = Study.open(tmp_path / "stopped")
+    assert [entry.error for entry in left.entries] == [None, "not run yet"]
+    assert left.comparison().tables[0].groups[0].label == "mine"
+
+
+def test_a_study_can_be_looked_at_while_it_runs(study, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        StudyDisplay, "ended", lambda *_: seen.append([e.error is None for e in Study.open(tmp_path / "o").entries])
+    )
+    asked = study.settings.model_copy(update={"rows": study.settings.rows[:1], "seeds": [1, 2]})
+    run_study(asked, tmp_path / "o")
+    assert seen == [[True, False], [True, True]]
 
 
 def test_a_folder_that_is_no_study_is_left_alone(study, tmp_path):

@@ -42,7 +42,14 @@ def test_rows_that_are_the_same_run_are_refused(data):
         cells(data, rows)
 
 
-def test_the_command_of_a_cell_trains_the_cell(data, tmp_path):
+def test_rows_that_differ_in_their_seeds_alone_are_refused_as_a_table_would_join_them(data):
+    rows = [{"model": "bpr"}, {"label": "other", "model": "bpr", "seeds": [7]}]
+    with pytest.raises(SettingsError, match="rows 'bpr' and 'other' are one and the same run on small, whatever"):
+        cells(data, rows)
+
+
+def test_the_command_of_a_cell_trains_the_cell(tmp_path):
+    data = small_dataset(tmp_path / "my data").path
     settings = {"training.epochs": 1, "model.modality_weights": {"content": 1.0}, "plugin.uia.weight": 0.5}
     row = {"model": "freedom", "features": ["content"], "plugins": ["uia"], "settings": settings}
     cell = cells(data, [row], seeds=[3])[0]

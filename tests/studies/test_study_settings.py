@@ -47,6 +47,9 @@ def test_features_may_differ_by_dataset():
         ({"rows": [{"model": "bpr", "datasets": ["other"]}]}, "row 'bpr' names dataset 'other'; there are: shop"),
         ({"baseline": "pop"}, "no row is called 'pop', the baseline; there are: bpr"),
         ({"rows": [{"model": "bpr"}, {"model": "bpr"}]}, "two rows are called 'bpr'"),
+        ({"rows": [{"model": "bpr", "axes": {"training.lr": []}}]}, "axis training.lr has no value"),
+        ({"axes": {"training.lr": []}}, "axis training.lr has no value"),
+        ({"rows": [{"model": "bpr", "datasets": []}]}, "at least 1 item"),
     ],
 )
 def test_a_study_that_does_not_fit_is_refused(changed, message):

@@ -23,3 +23,10 @@ def test_terminal_notes_are_not_squeezed_into_the_table():
     console = Console(file=io.StringIO(), width=80)
     console.print(TextGrid("t", ("a",), (("b",),), ("a note much wider than the table above it",)).to_terminal())
     assert "a note much wider than the table above it\n" in console.file.getvalue()
+
+
+def test_a_narrow_terminal_cuts_no_word_short():
+    console = Console(file=io.StringIO(), width=24)
+    console.print(TextGrid("t", ("model", "n"), (("vbpr_with_a_long_name_0.01", "0.2000"),)).to_terminal())
+    shown = "".join(line.split("│")[1].strip() for line in console.file.getvalue().splitlines() if "│" in line)
+    assert shown == "vbpr_with_a_long_name_0.01"

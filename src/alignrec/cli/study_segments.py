@@ -31,6 +31,7 @@ def segments(
     if json or format_ == "json":
         print_json({"segments": [line for table in found for line in table.lines()]})
     elif format_ == "csv":
-        typer.echo("\n".join(table.to_csv() for table in found), nl=False)
+        first, *others = (table.to_csv() for table in found)
+        typer.echo(first + "".join(text.partition("\n")[2] for text in others), nl=False)  # one line of heads
     else:
         print_grids([table.grid() for table in found], format_)

@@ -41,7 +41,7 @@ class ComparisonGrid:
         """For a terminal: the best bold, the second underlined."""
         caption = Text("\n".join(self.notes))
         table = Table(title=Text(self.title), title_justify="left", caption=caption, caption_justify="left")
-        table.add_column("model")
+        table.add_column("model", overflow="fold")  # what tells rows apart may stand at a label's end
         for name in ("seeds", *self.metrics):
             table.add_column(name, justify="right", no_wrap=True)
         for label, seeds, cells in self.rows:
@@ -63,7 +63,7 @@ class ComparisonGrid:
         r"""A `table` for the `booktabs` package; `\label` and place are left to the paper."""
         head = " & ".join(["Model", "Seeds", *(escaped(name) for name in self.metrics)])
         rows = (
-            " & ".join([escaped(label), _count(seeds), *(_latex(cell) for cell in cells)])
+            " & ".join([_latex_signs(escaped(label)), _latex_signs(_count(seeds)), *(_latex(cell) for cell in cells)])
             for label, seeds, cells in self.rows
         )
         caption = ". ".join([self.title, *self.notes])
@@ -111,7 +111,7 @@ def _markdown(cell: Cell) -> str:
 
 
 def _latex(cell: Cell) -> str:
-    return _LATEX[cell.place].format(_figure(cell)) + _latex_signs(_spread(cell) + cell.sign)
+    return _LATEX[cell.place].format(_latex_signs(_figure(cell))) + _latex_signs(_spread(cell) + cell.sign)
 
 
 def _figure(cell: Cell) -> str:
@@ -127,5 +127,5 @@ def _spread(cell: Cell) -> str:
 
 
 def _latex_signs(text: str) -> str:
-    signs = {"±": r"$\pm$", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$", "<": "$<$", "–": "--"}
+    signs = {"±": r"$\pm$", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$", "<": "$<$", ">": "$>$", "–": "--"}
     return "".join(signs.get(sign, sign) for sign in text)

@@ -4,13 +4,14 @@ A pre-training run that probes on the way (`catalogue.probe_every`) shows here w
 horizontal lines for features that were there before.
 """
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alignrec.artifacts import read_json
+from alignrec.artifacts import read_json, write_bytes
 from alignrec.errors import ArtifactError, UsageError
 from alignrec.studies.figures.style import COLUMN, LINE_STYLES, PAGE, colour, house_style, line_style, panels
 
@@ -87,9 +88,11 @@ def draw_learning_curve(curve: LearningCurve, out: Path, baselines: Mapping[str,
             axes[1].set(xlabel="steps", ylabel="zero-shot recall", ylim=(0, None))
         for panel in axes:
             panel.legend()
-        out.parent.mkdir(parents=True, exist_ok=True)
-        dateless = {"Date": None} if out.suffix.lower() == ".svg" else None  # the same run gives the same picture
-        figure.savefig(out, dpi=200, metadata=dateless)
+        stream = io.BytesIO()
+        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # the same run gives the same picture
+        ending = out.suffix.lower()
+        figure.savefig(stream, format=ending.removeprefix("."), dpi=200, metadata=undated.get(ending))
+        write_bytes(out, stream.getvalue())
 
 
 def _plot(panel: "Axes", series: Mapping[str, tuple[tuple[int, float], ...]]) -> None:

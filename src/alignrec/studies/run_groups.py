@@ -70,7 +70,7 @@ def read_evaluated(path: str | Path, *, split: str, metrics: Sequence[str], beyo
     if missing:
         raise ArtifactError(f"{file.parent / 'report.json'} has no {missing[0]}; {_remedy(path, missing, metrics)}")
     try:
-        frame = pl.read_parquet(file, columns=["split", "user", *metrics])
+        frame = pl.read_parquet(file, columns=["split", "user", *metrics], glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{file} cannot be read ({reason}); run 'alignrec evaluate {path}' again") from None

@@ -5,13 +5,13 @@ runs/KEY/ (unless the runs are kept elsewhere, for several studies to share).
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alignrec.artifacts import read_json, write_bytes, write_json
 from alignrec.errors import AlignrecError, ArtifactError, UsageError
-from alignrec.evaluation import BEYOND_KINDS, DEFAULT_METRICS, parse_metrics
+from alignrec.evaluation import BEYOND_CUTOFF, BEYOND_KINDS, DEFAULT_METRICS, parse_metrics
 from alignrec.studies.compare import Comparison, compare
 from alignrec.studies.run_folder import Run
 from alignrec.studies.study_cells import study_cells
@@ -119,7 +119,7 @@ def run_study(
 
     Raises:
         StudyStoppedError: Ctrl-C; the same call goes on.
-        SettingsError, DataError, ArtifactError: the study cannot be run as it is written.
+        UsageError, SettingsError, DataError, ArtifactError: the study cannot be run as it is written.
     """
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
@@ -128,15 +128,17 @@ def run_study(
         raise ArtifactError(f"{folder} exists and is not the folder of a study; choose another --out")
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}; give 1 or more")
-    accuracy = [name for name in settings.metrics if name.partition("@")[0] not in BEYOND_KINDS]
-    parse_metrics(accuracy)
+    accuracy = _accuracy_metrics(settings.metrics)
     make_features(settings)
     cells = study_cells(settings, device=device)
     where = Path(runs) if runs is not None else folder / "runs"
-    _write(folder, settings, [CellResult(cell, None, "not run yet") for cell in cells])
     metrics = tuple(dict.fromkeys([*DEFAULT_METRICS, *accuracy]))
-    results = run_cells(cells, where, metrics=metrics, jobs=jobs, display=display or StudyDisplay(jobs=jobs))
-    _write(folder, settings, results)
+
+    def record(results: Mapping[str, CellResult]) -> None:
+        """What is there can be looked at while the rest is run, and after a kill."""
+        _write(folder, settings, [results.get(cell.key, CellResult(cell, None, "not run yet")) for cell in cells])
+
+    run_cells(cells, where, metrics=metrics, jobs=jobs, display=display or StudyDisplay(jobs=jobs), record=record)
     study = Study.open(folder)
     if all(entry.run is None for entry in study.entries):
         raise AlignrecError(f"every run of the study failed; the first: {study.failures()[0]}")
@@ -146,6 +148,23 @@ def run_study(
     write_bytes(folder / "table.csv", comparison.to_csv().encode())
     write_json(folder / "comparison.json", comparison.as_dict())
     return study
+
+
+def _accuracy_metrics(names: Sequence[str]) -> list[str]:
+    """Those of `names` that are measured by user; every name is checked, as a study trains long before it reads them.
+
+    Raises:
+        UsageError: an unknown metric.
+    """
+    beyond = [name for name in names if name.partition("@")[0] in BEYOND_KINDS]
+    other = next((name for name in beyond if name.partition("@")[2] != str(BEYOND_CUTOFF)), None)
+    if other is not None:
+        kind = other.partition("@")[0]
+        raise UsageError(f"{other!r} is not measured; lists have {BEYOND_CUTOFF} places: write {kind}@{BEYOND_CUTOFF}")
+    accuracy = [name for name in names if name not in beyond]
+    if accuracy or not beyond:
+        parse_metrics(accuracy)
+    return accuracy
 
 
 def _write(folder: Path, settings: StudySettings, results: Sequence[CellResult]) -> None:

@@ -4,8 +4,9 @@ The key is a hash of what decides a run's numbers: dataset, features, model, plu
 with that key anywhere among the study's runs is the cell's, whoever trained it and whatever its folder is called.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,13 @@ class Cell:
         }
 
     def command(self, out: str | Path) -> str:
-        """The `alignrec train` command of this cell: settings that differ from their defaults are named."""
+        """The `alignrec train` command of this cell for a shell: settings that are not the defaults are named."""
         plan = self.plan
         words = ["alignrec", "train", str(self.folder), "--model", plan.model]
         words += [word for name in plan.features for word in ("--features", name)]
         words += [word for name in plan.plugins for word in ("--plugin", name)]
-        words += [word for text in sorted(_chosen(plan)) for word in ("--set", f"'{text}'" if " " in text else text)]
-        return " ".join([*words, "--seed", str(plan.seed), "--out", str(out)])
+        words += [word for text in sorted(_chosen(plan)) for word in ("--set", text)]
+        return shlex.join([*words, "--seed", str(plan.seed), "--out", str(out)])
 
 
 def study_cells(study: StudySettings, *, device: str = "cpu") -> list[Cell]:
@@ -134,11 +135,12 @@ def _yaml(value: Any) -> str:  # Any: a setting's value
 
 
 def _refuse_twins(cells: list[Cell]) -> None:
+    """Rows that differ in nothing, or in their seeds alone: the tables would show them as one."""
     seen: dict[tuple[str, str], Cell] = {}
     for cell in cells:
-        twin = seen.setdefault((cell.dataset, cell.key), cell)
-        if twin is not cell:
-            names = [each.label for each in (twin, cell)]
+        first = seen.setdefault((cell.dataset, run_key(replace(cell.plan, seed=0))), cell)
+        if first.label != cell.label:
             raise SettingsError(
-                f"rows {names[0]!r} and {names[1]!r} are one and the same run on {cell.dataset}; take one of them out"
+                f"rows {first.label!r} and {cell.label!r} are one and the same run on {cell.dataset}, whatever their "
+                "seeds; take one of them out"
             )

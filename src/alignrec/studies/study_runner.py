@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,9 +74,23 @@ def make_features(study: StudySettings) -> None:
 
 
 def run_cells(
-    cells: Sequence[Cell], folder: Path, *, metrics: tuple[str, ...], jobs: int = 1, display: StudyDisplay | None = None
+    cells: Sequence[Cell],
+    folder: Path,
+    *,
+    metrics: tuple[str, ...],
+    jobs: int = 1,
+    display: StudyDisplay | None = None,
+    record: Callable[[Mapping[str, CellResult]], None] = lambda _results: None,
 ) -> list[CellResult]:
     """Find or make the run of every cell in `folder`, which holds one folder per run.
+
+    Args:
+        cells: all cells of a study.
+        folder: of the runs.
+        metrics: that every run is evaluated by.
+        jobs: runs at a time.
+        display: what shows progress.
+        record: called with all results so far, by key: before the first run and after each.
 
     Raises:
         StudyStoppedError: Ctrl-C; what was running saved its state.
@@ -90,6 +104,7 @@ def run_cells(
             results[cell.key] = CellResult(cell, run, reused=True)
         else:
             waiting.append(cell)
+    record(results)
     show = display or StudyDisplay()
     with show.watching(cells, [result.cell for result in results.values()]), _termination_as_interrupt():
         working: list[_Working] = []
@@ -104,6 +119,7 @@ def run_cells(
                 for each in [each for each in working if each.process.poll() is not None]:
                     working.remove(each)
                     results[each.cell.key] = _result(each)
+                    record(results)
                     show.ended(each.cell, results[each.cell.key].error, time.monotonic() - each.began)
                 show.refresh()
         except KeyboardInterrupt:

@@ -42,7 +42,7 @@ class RowSettings(Settings):
     """Settings by their full names, such as `model.n_layers` or `training.lr`; the others keep their defaults."""
     axes: dict[str, list[Any]] = Field(default_factory=dict)
     """Settings with several values each: the row stands for all their combinations."""
-    datasets: list[str] | None = None
+    datasets: list[str] | None = Field(default=None, min_length=1)
     """Names of the datasets to run on; by default all."""
     seeds: list[int] | None = Field(default=None, min_length=1)
     """Seeds of this row, where they are others than the study's."""
@@ -95,6 +95,9 @@ class StudySettings(Settings):
         for seeds in [self.seeds, *(row.seeds or [] for row in self.rows)]:
             if len(set(seeds)) < len(seeds):
                 raise ValueError(f"a seed is there twice in {seeds}; keep one")
+        empty = [name for axes in (self.axes, *(row.axes for row in self.rows)) for name in axes if not axes[name]]
+        if empty:
+            raise ValueError(f"axis {empty[0]} has no value, which leaves no row; give at least one, or leave it out")
         for row in self.rows:
             named = [*(row.datasets or []), *(row.features if isinstance(row.features, dict) else [])]
             unknown = [name for name in named if name not in self.datasets]

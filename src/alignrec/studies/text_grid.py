@@ -28,7 +28,10 @@ class TextGrid:
         """Title above, notes below as wide as the terminal."""
         table = Table()
         for number, name in enumerate(self.head):
-            table.add_column(name, justify="left" if number < self.words else "right", no_wrap=number >= self.words)
+            if number < self.words:
+                table.add_column(name, overflow="fold")  # what tells rows apart may stand at the end of a word
+            else:
+                table.add_column(name, justify="right", no_wrap=True)
         for row in self.rows:
             table.add_row(*(Text(cell) for cell in row))
         return Group(Text(self.title, style="italic"), table, *(Text(note) for note in self.notes), "")

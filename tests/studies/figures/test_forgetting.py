@@ -1,6 +1,7 @@
 import shutil
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from scipy import sparse
@@ -139,3 +140,18 @@ def test_a_panel_of_distances_and_one_for_every_view_asked_for(watched):
     assert shown[:, 1].tolist() == numbers.filter(measure="kept", of="final")["value"].to_list()
     with pytest.raises(UsageError, match="no run has a view absent; there are: final, behaviour, content"):
         draw_forgetting(numbers, views=["absent"])
+
+
+def test_twelve_runs_are_told_apart_and_ticks_are_whole_epochs():
+    pytest.importorskip("matplotlib")
+    rows = [
+        {"run": f"run {run}", "epoch": epoch, "measure": "kept", "of": "final", "value": 0.1 * run}
+        for run in range(12)
+        for epoch in (1, 2, 3)
+    ]
+    figure = draw_forgetting(pl.DataFrame(rows))
+    (panel,) = figure.axes
+    assert len({(line.get_color(), line.get_marker()) for line in panel.lines}) == 12
+    assert all(tick == round(tick) for tick in panel.get_xticks())
+    shown = {(line.get_color(), line.get_marker()) for line in figure.legends[0].legend_handles}
+    assert shown == {(line.get_color(), line.get_marker()) for line in panel.lines}

@@ -2,6 +2,7 @@ import json
 import shutil
 
 import numpy as np
+import polars as pl
 import pytest
 
 from alignrec.artifacts import write_arrays
@@ -73,3 +74,11 @@ def test_every_group_of_bars_carries_its_number_of_users(knows_the_tail, bpr, da
     assert counts == [str(count) for count in numbers.filter(by="item")["users"]]
     assert [bar.get_height() for bar in items.patches] == [1.0, 0.0]
     assert [text.get_text() for text in users.texts] == [str(data.n_users)]
+
+
+def test_twelve_models_are_told_apart():
+    pytest.importorskip("matplotlib")
+    about = {"by": "item", "segment": "< 4", "metric": "recall@20", "mean": 0.1, "std": None, "seeds": 1, "users": 3}
+    numbers = pl.DataFrame([{"run": f"model {place}", **about} for place in range(12)])
+    (panel,) = draw_long_tail(numbers).axes
+    assert len({(bar.get_facecolor(), bar.get_hatch()) for bar in panel.patches}) == 12

@@ -62,6 +62,14 @@ def test_users_are_paired_with_items_they_took_in_training(watched, data):
     assert found.cosines["pairs"].to_list() == [train.sum()] * 2
 
 
+def test_a_user_of_several_pairs_is_one_point(watched):
+    points = read_vectors([watched], views=("final.users", "content.items"), sample=100).points
+    for view in ("final.users", "content.items"):
+        shown = points.filter(view=view)
+        assert shown["row"].n_unique() < len(shown)
+        assert shown.select("row", "x", "y").unique().height == shown["row"].n_unique()
+
+
 def test_the_same_seed_gives_the_same_plane_and_runs_draw_the_same_items(watched, tmp_path):
     copy = shutil.copytree(watched, tmp_path / "copy")
     runs, words = [watched, copy], {"labels": ["a", "b"], "sample": 10, "seed": 3}

@@ -38,7 +38,8 @@ def test_a_study_without_a_finished_run_has_no_table(page_study):
 def test_another_dataset_in_the_place_of_the_studys_is_not_shown(page_study, shop32, tmp_path):
     (found,) = gather_results(page_study, {"d": shop32})
     assert found.data is None
-    assert "is not the dataset that" in found.absence
+    assert "--dataset d=FOLDER says where it is" in found.absence
+    assert str(shop32) not in found.absence
     moved = shutil.copytree(page_study.settings.datasets["d"], tmp_path / "moved")
     assert gather_results(page_study, {"d": moved})[0].data.path == moved
 

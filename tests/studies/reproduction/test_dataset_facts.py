@@ -49,6 +49,15 @@ def test_a_split_by_another_rule_is_a_difference(data, monkeypatch):
     assert data_differences(other, "Baby") == ["the split is of the family 'other' and the papers' of 'mmrec'"]
 
 
+def test_a_split_drawn_here_is_a_difference_though_all_counts_agree(data, monkeypatch):
+    with_counts(monkeypatch, {"users": 30})
+    drawn = replace(data, about={"split": {"rule": "mmrec"}, "seed": 7})
+    assert data_differences(drawn, "Baby") == [
+        "the split was drawn here, so that other interactions are in test than in the papers"
+    ]
+    assert data_differences(replace(data, about={"split": {"rule": "given"}}), "Baby") == []
+
+
 def test_the_published_counts_of_baby_are_those_of_both_tables(data):
     found = data_differences(data, "Baby")
     assert "users 30 (published 19,445)" in found

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from datasets import small_dataset
 
+from alignrec.artifacts import write_json
 from alignrec.errors import ArtifactError, UsageError
 from alignrec.studies import train
 from alignrec.studies.reproduction.recipes import recipe
@@ -30,6 +31,15 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         require_own(tmp_path, recipe("fettle/table1"))
     with pytest.raises(ArtifactError, match="is a file"):
         require_own(tmp_path / "mine.txt", recipe("fettle/table1"))
+
+
+def test_the_result_of_another_table_is_not_overwritten(tmp_path):
+    write_json(tmp_path / "reproduction.json", {"table": "dream/table1", "done": False})
+    require_own(tmp_path, recipe("fettle/table1"))
+    write_json(tmp_path / "reproduction.json", {"table": "dream/table1", "done": True})
+    require_own(tmp_path, recipe("dream/table1"))
+    with pytest.raises(ArtifactError, match="holds the reproduction of dream/table1, not fettle/table1; choose"):
+        require_own(tmp_path, recipe("fettle/table1"))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from alignrec.losses.fettle import Fettle
 from alignrec.losses.item_alignment import alignment_directions
 from alignrec.ops import SparseOperator, spmm
 from alignrec.studies.figures.run_names import name_runs, open_runs
-from alignrec.studies.figures.style import COLUMN, PAGE, colour, house_style, panels, shared_legend
+from alignrec.studies.figures.style import COLUMN, PAGE, colour, house_style, panels, shared_legend, whole_ticks
 from alignrec.studies.figures.traces import TraceRecorder, read_lines, represented
 from alignrec.training import Objective
 from alignrec.types import Batch, TrainData
@@ -150,6 +150,7 @@ def draw_directions(directions: pl.DataFrame) -> "Figure":
                 )
                 handles.setdefault(f"{source} → {target}", line)
             panel.set(xlabel="epoch" if len(runs) == 1 else f"epoch\n{run}", ylim=(-0.02, 1.02))
+            whole_ticks(panel)
         axes[0].set_ylabel("share of items")
         shared_legend(figure, list(handles.values()), list(handles))
     return figure

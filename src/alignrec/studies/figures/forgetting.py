@@ -35,7 +35,9 @@ from alignrec.studies.figures.style import (
     house_style,
     line_sample,
     panels,
+    repeat_marker,
     shared_legend,
+    whole_ticks,
 )
 from alignrec.studies.figures.traces import TraceRecorder, read_lines, represented
 from alignrec.training import Objective
@@ -205,7 +207,8 @@ def draw_forgetting(forgetting: pl.DataFrame, *, views: Sequence[str] = ("conten
             _lines(panel, forgetting.filter(measure=measure), names, runs)
             said = "cosine distance\nof features" if measure == "distance" else f"similarity kept\nby {names[0]} (r)"
             panel.set(xlabel="epoch", ylabel=said)
-        handles = {run: line_sample(colour(place)) for place, run in enumerate(runs)}
+            whole_ticks(panel)
+        handles = {run: line_sample(colour(place), mark=repeat_marker(place)) for place, run in enumerate(runs)}
         if len(modalities) > 1:
             handles |= {
                 f"distance: {name}": line_sample("0.3", LINE_STYLES[at % len(LINE_STYLES)])
@@ -220,5 +223,10 @@ def _lines(panel: "Axes", numbers: pl.DataFrame, names: Sequence[str], runs: Seq
         for place, run in enumerate(runs):
             points = numbers.filter(run=run, of=name).drop_nulls()
             panel.plot(
-                points["epoch"], points["value"], color=colour(place), linestyle=LINE_STYLES[at % len(LINE_STYLES)]
+                points["epoch"],
+                points["value"],
+                color=colour(place),
+                linestyle=LINE_STYLES[at % len(LINE_STYLES)],
+                marker=repeat_marker(place),
+                markevery=0.15,  # of the panel's diagonal
             )

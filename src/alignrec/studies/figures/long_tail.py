@@ -15,7 +15,7 @@ import polars as pl
 from alignrec.errors import UsageError
 from alignrec.evaluation.segments import LONG_TAIL
 from alignrec.studies.figures.run_names import checked_names, open_runs
-from alignrec.studies.figures.style import COLUMN, PAGE, colour, house_style, panels, shared_legend
+from alignrec.studies.figures.style import COLUMN, PAGE, colour, hatch, house_style, panels, shared_legend
 from alignrec.studies.segment_table import DEFAULT_SEGMENTED, segment_tables
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def _bars(panel: "Axes", numbers: pl.DataFrame, runs: Sequence[str]) -> "list[Pa
         of_run = numbers.filter(run=run)
         heights, spread = of_run["mean"].to_numpy(), of_run["std"].fill_null(0.0).to_numpy()
         at = np.arange(len(segments)) + (place - (len(runs) - 1) / 2) * wide
-        found.append(panel.bar(at, heights, wide, color=colour(place)).patches[0])
+        drawn = panel.bar(at, heights, wide, color=colour(place), hatch=hatch(place), edgecolor="white", linewidth=0)
+        found.append(drawn.patches[0])
         if spread.any():
             panel.errorbar(at, heights, yerr=spread, color="0.2", elinewidth=0.7, linestyle="none")
         tops = np.maximum(tops, heights + spread)

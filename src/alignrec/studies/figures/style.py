@@ -20,16 +20,20 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "COLUMN",
+    "HATCHES",
     "LINE_STYLES",
     "MARKERS",
     "PAGE",
     "colour",
+    "hatch",
     "house_style",
     "line_sample",
     "line_style",
     "marker",
     "panels",
+    "repeat_marker",
     "shared_legend",
+    "whole_ticks",
 ]
 
 LineStyle = Literal["-", "--", "-.", ":"]
@@ -39,6 +43,7 @@ PAGE = 17.6  # cm, both columns
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
+HATCHES = ("", "/////", ".....", "xxxxx")
 _CM = 1 / 2.54  # inches
 _SETTINGS = {
     "font.size": 8,
@@ -97,6 +102,24 @@ def marker(place: int) -> str:
     return MARKERS[place % len(MARKERS)]
 
 
+def repeat_marker(place: int) -> str:
+    """For lines whose style says something else: none for the first series of a colour, a marker for the next ones."""
+    again = place // len(COLOURS)
+    return marker(again - 1) if again else ""
+
+
+def hatch(place: int) -> str:
+    """The hatching of the bars of series number `place`: none until all colours are used."""
+    return HATCHES[place // len(COLOURS) % len(HATCHES)]
+
+
+def whole_ticks(panel: "Axes") -> None:
+    """Ticks of a panel's x axis at whole numbers, as of epochs."""
+    from matplotlib.ticker import MaxNLocator  # an extra, which `house_style` asked for
+
+    panel.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+
+
 def panels(
     count: int, *, per_row: int, width: float, height: float, share_x: bool = False
 ) -> "tuple[Figure, list[Axes]]":
@@ -112,11 +135,11 @@ def panels(
     return figure, found[:count]
 
 
-def line_sample(shade: str, style: LineStyle = "-") -> "Line2D":
+def line_sample(shade: str, style: LineStyle = "-", mark: str = "") -> "Line2D":
     """A line for a legend that stands for no one series."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=shade, linestyle=style)
+    return Line2D([], [], color=shade, linestyle=style, marker=mark)
 
 
 def shared_legend(figure: "Figure", handles: "Sequence[Artist]", labels: Sequence[str]) -> None:

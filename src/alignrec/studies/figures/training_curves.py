@@ -8,7 +8,16 @@ import polars as pl
 
 from alignrec.errors import UsageError
 from alignrec.studies.figures.run_names import name_runs, open_runs
-from alignrec.studies.figures.style import COLUMN, PAGE, colour, house_style, line_style, panels, shared_legend
+from alignrec.studies.figures.style import (
+    COLUMN,
+    PAGE,
+    colour,
+    house_style,
+    line_style,
+    panels,
+    shared_legend,
+    whole_ticks,
+)
 from alignrec.studies.figures.traces import read_lines
 
 if TYPE_CHECKING:
@@ -77,6 +86,7 @@ def draw_training_curves(curves: pl.DataFrame) -> "Figure":
                     handles[run] = _curve(panel, points, place)
             said = f"{term}\n(validation)" if part == "valid" else f"{term}\n(loss)"
             panel.set(xlabel="epoch", ylabel=said, xlim=(0, 1.02 * last))
+            whole_ticks(panel)
         shared_legend(figure, [handles[run] for run in runs], runs)
     return figure
 

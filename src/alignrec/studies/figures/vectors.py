@@ -88,9 +88,9 @@ def read_vectors(
             cosines.append((name, views[0], view, mean_cosine(units[0], table, rows[0], numbers), len(numbers)))
         rng = numpy_rng(seed, "vectors")
         chosen = np.sort(rng.permutation(len(rows[0]))[:sample])
-        places = _plane(np.concatenate([u[r[chosen]] for u, r in zip(units, rows, strict=True)]), seed)
-        for view, numbers, xy in zip(views, rows, np.split(places, len(views)), strict=True):
-            points.append(_frame(name, view, numbers[chosen], xy))
+        shown = [numbers[chosen] for numbers in rows]
+        for view, numbers, xy in zip(views, shown, _places(units, shown, seed), strict=True):
+            points.append(_frame(name, view, numbers, xy))
     schema = ["run", "first", "view", "mean_cosine", "pairs"]
     return VectorSample(pl.concat(points), pl.DataFrame(cosines, schema=schema, orient="row"))
 
@@ -146,6 +146,14 @@ def _pairs(
 
 def _unit_rows(table: FloatMatrix) -> FloatMatrix:
     return np.asarray(table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12))
+
+
+def _places(units: Sequence[FloatMatrix], rows: Sequence[NDArray[np.int64]], seed: int) -> list[NDArray[np.float32]]:
+    """For every view the place of each pair, (P, 2). A user of several pairs is one point, not a cluster of copies."""
+    shown = [np.unique(numbers, return_inverse=True) for numbers in rows]
+    plane = _plane(np.concatenate([unit[which] for unit, (which, _) in zip(units, shown, strict=True)]), seed)
+    starts = np.cumsum([len(which) for which, _ in shown])[:-1]
+    return [part[back] for part, (_, back) in zip(np.split(plane, starts), shown, strict=True)]
 
 
 def _plane(vectors: FloatMatrix, seed: int) -> NDArray[np.float32]:

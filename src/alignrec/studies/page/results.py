@@ -87,5 +87,6 @@ def _dataset(entries: tuple[StudyEntry, ...], moved_to: Path | None) -> tuple[Da
         return None, "no run is finished"
     try:
         return run.dataset(moved_to), ""
-    except (ArtifactError, DataError) as error:
-        return None, str(error)
+    except (ArtifactError, DataError):  # their words name folders of this machine, and a page is for others
+        name = entries[0].dataset
+        return None, f"the dataset that the runs were trained on is not there; --dataset {name}=FOLDER says where it is"

@@ -29,6 +29,8 @@ def data_differences(data: Dataset, dataset: str) -> list[str]:
     family = split_family(data.log.users, data.log.splits).name
     if "mmrec" not in family:
         found.append(f"the split is of the family {family!r} and the papers' of 'mmrec'")
+    elif _is_drawn_here(data):
+        found.append("the split was drawn here, so that other interactions are in test than in the papers")
     return found
 
 
@@ -38,10 +40,15 @@ def describe_data(data: Dataset) -> str:
     counts, family = counts_of(data), split_family(data.log.users, data.log.splits).name
     sizes = "/".join(f"{counts[name]:,}" for name in _SPLITS)
     rule = str(split.get("rule", "unknown"))
-    if rule not in ("given", "unknown"):
+    if _is_drawn_here(data):
         rule += f" with seed {data.about.get('seed')}, so another draw than the published one"
     about = f"{data.n_users:,} users, {data.n_items:,} items, {len(data.log):,} interactions"
     return f"{data.name}: {about}; split {sizes}, rule {rule}, sizes of family {family}"
+
+
+def _is_drawn_here(data: Dataset) -> bool:
+    """Whether the split is known to have been made by this library, and so not to be the papers'."""
+    return str(data.about.get("split", {}).get("rule", "unknown")) not in ("given", "unknown")
 
 
 def _published_counts(dataset: str) -> dict[str, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alignrec.artifacts import read_json
 from alignrec.data import Dataset
 from alignrec.errors import ArtifactError, UsageError
 from alignrec.studies.reproduction.recipes import Recipe, recipe_rows
@@ -52,6 +53,12 @@ def require_own(folder: Path, which: Recipe) -> None:
         raise ArtifactError(f"{folder} is a file; choose another --out")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "reproduction.json").is_file():
         raise ArtifactError(f"{folder} exists and holds no reproduction of {which.address}; choose another --out")
+    if (folder / "reproduction.json").is_file():
+        stored = read_json(folder / "reproduction.json")
+        if stored.get("done") and stored["table"] != which.address:
+            raise ArtifactError(
+                f"{folder} holds the reproduction of {stored['table']}, not {which.address}; choose another --out"
+            )
 
 
 def refuse_unread(which: Recipe, asked: ReproduceRequest, data: Collection[Dataset]) -> None:

@@ -107,6 +107,16 @@ def test_ones_own_source_names_the_malformed_line_and_leaves_nothing_behind(tmp_
     assert not (tmp_path / "orders").exists()
 
 
+def test_lists_made_elsewhere_are_measured_as_our_own(quickstart: tuple[Path, str]) -> None:
+    folder, _ = quickstart
+    recommender = Recommender.load(folder / "run")
+    lists = recommender.recommend(recommender.dataset.users.ids, k=20, exclude="train")
+    lists.sample(fraction=1.0, shuffle=True, seed=0).write_csv(folder / "lists.csv")  # rows in any order
+    report = evaluate(folder / "run").model["test"]
+    expected = "".join(f"{name} {report[name]:.4f}\n" for name in ("recall@20", "ndcg@20", "coverage@20"))
+    assert run("own_ranking.py", folder / "shop", folder / "lists.csv") == expected
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_examples_have_at_most_forty_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 40

@@ -9,7 +9,7 @@ A loss reads only the rows of its batch. Given those, the last product forward a
 entries of these rows alone, and no pass over the whole table is spent on adding layers.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,16 +18,9 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from alignrec.errors import DataError
+from alignrec.ops.compressed_rows import Csr, select_rows, transpose
 
 __all__ = ["SparseOperator", "propagate_mean", "propagate_mean_rows", "spmm"]
-
-
-class _Csr(NamedTuple):
-    """Compressed rows: row r holds `values[indptr[r]:indptr[r+1]]` at the columns `indices[...]`."""
-
-    indptr: Tensor  # (n_rows + 1,)
-    indices: Tensor  # (nnz,)
-    values: Tensor  # (nnz,)
 
 
 class SparseOperator(nn.Module):
@@ -95,15 +88,15 @@ class SparseOperator(nn.Module):
         """What `print(model)` shows of it."""
         return f"shape={self.shape}, nnz={self.nnz}, symmetric={self.symmetric}"
 
-    def csr(self) -> _Csr:
+    def csr(self) -> Csr:
         """A, in compressed rows."""
-        return _Csr(self.indptr, self.indices, self.values)
+        return Csr(self.indptr, self.indices, self.values)
 
-    def transposed_csr(self) -> _Csr:
+    def transposed_csr(self) -> Csr:
         """Aᵀ, in compressed rows."""
         if self.symmetric:
             return self.csr()
-        return _Csr(self.transposed_indptr, self.transposed_indices, self.transposed_values)
+        return Csr(self.transposed_indptr, self.transposed_indices, self.transposed_values)
 
 
 def spmm(operator: SparseOperator, dense: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -120,8 +113,6 @@ def spmm(operator: SparseOperator, dense: Tensor, rows: Tensor | None = None) ->
         DataError: `dense` has not n_cols rows.
     """
     _check(operator, dense)
-    if rows is not None and dense.device.type != "cpu":
-        return spmm(operator, dense).index_select(0, rows)
     if rows is not None:
         return cast(Tensor, _ProductRows.apply(dense, operator.csr(), rows))  # type: ignore[no-untyped-call]
     return cast(Tensor, _Product.apply(dense, operator.csr(), operator.transposed_csr()))  # type: ignore[no-untyped-call]
@@ -183,7 +174,7 @@ def _check(operator: SparseOperator, dense: Tensor) -> None:
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, dense: Tensor, csr: _Csr, transposed: _Csr) -> Tensor:
+    def forward(ctx: FunctionCtx, dense: Tensor, csr: Csr, transposed: Csr) -> Tensor:
         ctx.graph = (csr, transposed)  # type: ignore[attr-defined]
         return _multiply(csr, dense)
 
@@ -195,20 +186,20 @@ class _Product(torch.autograd.Function):
 
 class _ProductRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, dense: Tensor, csr: _Csr, rows: Tensor) -> Tensor:
-        selected = _select_rows(csr, len(dense), rows)
+    def forward(ctx: FunctionCtx, dense: Tensor, csr: Csr, rows: Tensor) -> Tensor:
+        selected = select_rows(csr, len(dense), rows)
         ctx.graph = (selected, len(dense))  # type: ignore[attr-defined]
         return _multiply(selected, dense)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # Any: as above
-        return _multiply(_transpose(*ctx.graph), gradient), None, None
+        return _multiply(transpose(*ctx.graph), gradient), None, None
 
 
 class _LayerMean(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, csr: _Csr, transposed: _Csr, n_layers: int) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, csr: Csr, transposed: Csr, n_layers: int) -> Tensor:
         ctx.graph = (csr, transposed, n_layers)  # type: ignore[attr-defined]
         mean = x
         for layer in range(1, n_layers + 1):  # mean of l + 1 layers: (x + l A m) / (l + 1), m the mean of l layers
@@ -225,9 +216,9 @@ class _LayerMean(torch.autograd.Function):
 class _LayerMeanRows(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: FunctionCtx, x: Tensor, csr: _Csr, transposed: _Csr, n_layers: int, rows: Tensor
+        ctx: FunctionCtx, x: Tensor, csr: Csr, transposed: Csr, n_layers: int, rows: Tensor
     ) -> tuple[Tensor, Tensor]:
-        selected = _select_rows(csr, len(x), rows)
+        selected = select_rows(csr, len(x), rows)
         ctx.graph = (selected, transposed, n_layers, rows)  # type: ignore[attr-defined]
         ctx.set_materialize_grads(False)
         layer, own = x, x.index_select(0, rows)
@@ -249,7 +240,7 @@ class _LayerMeanRows(torch.autograd.Function):
         result: Tensor | None = None
         if for_mean is not None:
             share = for_mean / (n_layers + 1)
-            result = _multiply(_transpose(selected, n_nodes), share)
+            result = _multiply(transpose(selected, n_nodes), share)
             for _ in range(n_layers - 1):
                 result = _multiply(transposed, result.index_add_(0, rows, share))
             for_own = share if for_own is None else share.add_(for_own)
@@ -259,7 +250,7 @@ class _LayerMeanRows(torch.autograd.Function):
         return result, None, None, None, None
 
 
-def _multiply(csr: _Csr, dense: Tensor) -> Tensor:
+def _multiply(csr: Csr, dense: Tensor) -> Tensor:
     n_rows = csr.indptr.numel() - 1
     if csr.indices.numel() == 0 or dense.shape[1] == 0:
         return dense.new_zeros(n_rows, dense.shape[1])
@@ -271,22 +262,3 @@ def _multiply(csr: _Csr, dense: Tensor) -> Tensor:
         per_sample_weights=csr.values.to(dense.dtype),
         include_last_offset=True,
     )
-
-
-def _select_rows(csr: _Csr, n_cols: int, rows: Tensor) -> _Csr:
-    """The rows `rows` of the matrix, as a matrix over the same columns."""
-    return _from_scipy(_to_scipy(csr, n_cols)[rows.numpy()])
-
-
-def _transpose(csr: _Csr, n_cols: int) -> _Csr:
-    """Rows become columns, by counting: with the few rows of a batch their gradients then stay in the cache."""
-    return _from_scipy(_to_scipy(csr, n_cols).tocsc())
-
-
-def _to_scipy(csr: _Csr, n_cols: int) -> sparse.csr_array:
-    arrays = (csr.values.numpy(), csr.indices.numpy(), csr.indptr.numpy())  # no copies
-    return sparse.csr_array(arrays, shape=(len(arrays[2]) - 1, n_cols))
-
-
-def _from_scipy(matrix: sparse.csr_array | sparse.csc_array) -> _Csr:
-    return _Csr(torch.from_numpy(matrix.indptr), torch.from_numpy(matrix.indices), torch.from_numpy(matrix.data))

@@ -26,6 +26,13 @@ def test_columns_are_read_under_the_users_names(tmp_path: Path) -> None:
     ]
 
 
+def test_the_separator_may_be_another_than_that_of_the_suffix(tmp_path: Path) -> None:
+    file = write(tmp_path, "item_id;title\n1;Mug, red\n")
+    with pytest.raises(DataError, match=r"it has: item_id;title; .*or the separator with --item-separator"):
+        read_items(file, TableSettings(), "item_id", SkipLog())
+    assert read_items(file, TableSettings(item_separator=";"), "item_id", SkipLog())["title"].to_list() == ["Mug, red"]
+
+
 def test_json_lines_may_hold_lists(tmp_path: Path) -> None:
     line = '{"item_id": 7, "title": "Mug", "categories": ["Home", "Tea | Coffee"], "description": ["One.", "Two."]}\n'
     frame = read_items(write(tmp_path, line, "items.jsonl"), TableSettings(), "item_id", SkipLog())

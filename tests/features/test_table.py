@@ -28,6 +28,11 @@ def test_other_shapes_than_items_by_size_are_refused(shape):
         FeatureTable("f", "image", ["a"] * shape[0], np.ones(shape, dtype=np.float32))
 
 
+def test_a_list_of_lists_is_refused_in_one_line():
+    with pytest.raises(FeatureError, match="features 'f' are a list; give a NumPy array"):
+        FeatureTable("f", "image", ["a"], [[1.0, 2.0]])
+
+
 def test_rows_and_ids_must_be_equally_many():
     with pytest.raises(FeatureError, match="have 3 rows for 2 items"):
         table(np.ones((3, 2)), ids=["a", "b"])

@@ -57,6 +57,14 @@ def test_pictures_are_embedded_and_missing_ones_are_said(dataset: Dataset, tmp_p
     assert page.text.count("no picture") == 2
 
 
+def test_a_picture_made_to_fill_the_memory_is_left_out(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    items = pl.DataFrame({"item_id": ["item-0"], "title": ["a"]})
+    assert page_of(dataset, tmp_path / "p.html", Shelf("h", "n", items)).text.count("no picture") == 1
+
+
 def test_titles_cannot_break_the_page(dataset: Dataset, tmp_path: Path) -> None:
     items = pl.DataFrame({"item_id": ["item-0"], "title": ['"><script>alert(1)</script>']})
     page = page_of(dataset, tmp_path / "p.html", Shelf("h", "n", items))

@@ -49,6 +49,7 @@ def import_tables(
     separator: Annotated[_Name, typer.Option(help="Of a delimited interactions file; 'tab' for a tab.")] = None,
     header: Annotated[bool, typer.Option(help="Whether that file names its columns; else they are 1, 2, ...")] = True,
     items: Annotated[Path | None, typer.Option(help="Item file. Default: items.* in the folder.")] = None,
+    item_separator: Annotated[_Name, typer.Option(help="Of a delimited item file; 'tab' for a tab.")] = None,
     item_id: Annotated[
         _Name, _column("item-id-column", "Ids of the item file. Default: as in the interactions.")
     ] = None,
@@ -85,9 +86,10 @@ def import_tables(
             "rating": rating,
             "timestamp": timestamp,
             "split": label,
-            "separator": "\t" if separator in ("tab", "\\t") else separator,
+            "separator": _character(separator),
             "header": header,
             "items": items,
+            "item_separator": _character(item_separator),
             "item_id": item_id,
             "title": title,
             "brand": brand,
@@ -104,6 +106,10 @@ def import_tables(
     raw = read_tables(path, settings, on_error=on_error)
     finish_import(raw, out, core=core, split=rule, seed=seed, min_rating=min_rating, json=json)
     _report(raw.source)
+
+
+def _character(separator: str | None) -> str | None:
+    return "\t" if separator in ("tab", "\\t") else separator
 
 
 def _report(source: Mapping[str, Any]) -> None:  # Any: JSON values

@@ -31,7 +31,7 @@ def doctor(
         typer.echo(name)
         for key, value in about[name].items():
             typer.echo(f"  {key:<16} {_show(value)}")
-    typer.echo("advice" if about["advice"] else "advice: nothing lacks")
+    typer.echo("advice" if about["advice"] else "advice: nothing is missing")
     for line in about["advice"]:
         typer.echo(f"  {line}")
 

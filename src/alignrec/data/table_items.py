@@ -37,7 +37,7 @@ def read_items(path: Path, settings: TableSettings, item_column: str, skipped: S
     Raises:
         DataError: no id column, a named column that is missing, a malformed row, a repeated id.
     """
-    table = open_table(path)
+    table = open_table(path, separator=settings.item_separator)
     fields = _fields(table, settings, item_column)
     frame = _without_repeated(table, fields, read_fields(table, fields, skipped), skipped)
     texts = [field.name for field in fields if field.name.startswith(_TEXT.format(""))]
@@ -64,7 +64,10 @@ def _fields(table: TableFile, settings: TableSettings, item_column: str) -> list
     column = choose_column(table, settings.item_id, ids, "item ids", "--item-id-column")
     if column is None:
         have = ", ".join(table.columns)
-        raise DataError(f"{table.path} has no column of item ids; it has: {have}; name one with --item-id-column")
+        remedy = "name one with --item-id-column" + (
+            ", or the separator with --item-separator" if len(table.columns) == 1 else ""
+        )
+        raise DataError(f"{table.path} has no column of item ids; it has: {have}; {remedy}")
     fields = [id_field("item_id", column)]
     categories = partial(as_category_lists, separator=settings.category_separator)
     for name, convert in (("title", as_texts), ("brand", as_texts), ("categories", categories), ("image", as_texts)):

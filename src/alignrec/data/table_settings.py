@@ -43,6 +43,8 @@ class TableSettings(Settings):
     """Whether a delimited interactions file names its columns; without, they are called "1", "2", ..."""
     items: Path | None = None
     """The item file; by default `items.*` in the folder, if the source is a folder."""
+    item_separator: str | None = None
+    """Separator of the item file; by default the one its suffix says."""
     item_id: str | None = None
     """Column of the item file with the id; by default called as in the interactions."""
     title: str | None = None

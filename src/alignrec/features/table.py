@@ -29,6 +29,10 @@ class FeatureTable:
     provenance: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON values: how it was made
 
     def __post_init__(self) -> None:
+        if not isinstance(self.matrix, np.ndarray):
+            raise FeatureError(
+                f"features {self.name!r} are a {type(self.matrix).__name__}; give a NumPy array (items, size)"
+            )
         if self.matrix.ndim != 2 or 0 in self.matrix.shape:
             raise FeatureError(
                 f"features {self.name!r} have shape {self.matrix.shape}; give one vector per item, (items, size)"

@@ -43,7 +43,8 @@ def top_k(
         k: length of the lists; where a user has fewer candidates the rest is item -1 with score -inf.
         exclude: (U, I) pairs that must not be recommended, such as the training interactions.
         rows: indices of the users to rank; all of them by default.
-        tile_bytes: size of one tile of scores; changes speed and memory, never the answer.
+        tile_bytes: size of one tile of scores; changes speed and memory, on the CPU never the answer (elsewhere a
+            product of another shape may round its last digit differently).
 
     Returns:
         items (R, k) int64 and scores (R, k) float32, on the device of `users`.

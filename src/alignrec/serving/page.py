@@ -8,10 +8,10 @@ from html import escape
 from pathlib import Path
 
 import polars as pl
-from PIL import Image, UnidentifiedImageError
 
 from alignrec.artifacts import write_bytes
 from alignrec.data import Dataset
+from alignrec.encoders import open_picture
 
 __all__ = ["MetricTable", "Shelf", "write_page"]
 
@@ -100,11 +100,10 @@ def _data_uri(path: Path | None, size: int = 160) -> str | None:
     if path is None:
         return None
     try:
-        with Image.open(path) as picture:
-            small = picture.convert("RGB")
-            small.thumbnail((size, size))
-    except (OSError, UnidentifiedImageError):
+        small = open_picture(path, least_size=size)
+    except OSError:
         return None
+    small.thumbnail((size, size))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

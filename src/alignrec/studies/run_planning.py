@@ -56,13 +56,21 @@ def plan_run(
     )
 
 
-def _refuse_ill_typed(features: Sequence[str], plugins: Sequence[str], settings: Sections) -> None:
+def _refuse_ill_typed(features: Sequence[str], plugins: Sequence[str], settings: Mapping[str, object]) -> None:
     for kind, names in (("features", features), ("plugins", plugins)):
         if isinstance(names, str):
             raise SettingsError(f"{kind} cannot be the single string {names!r}; give a list of names")
+        other = next((type(each).__name__ for each in list[object](names) if not isinstance(each, str)), None)
+        if other:
+            how = "; a table is saved first: alignrec.features.save_features(dataset.path / 'features', table)"
+            raise SettingsError(
+                f"{kind} are called by their names, not by a {other}{how if kind == 'features' else ''}"
+            )
     for section, values in settings.items():
         if not isinstance(values, Mapping):
-            raise SettingsError(f"settings {section!r} cannot be {values!r}; give names and values")
+            first, dot, rest = section.partition(".")
+            form = {first: {rest: values}} if dot else "names and values"
+            raise SettingsError(f"settings {section!r} cannot be {values!r}; give {form}")
 
 
 def code_hashes(model: str, plugins: Sequence[str]) -> dict[str, str]:

@@ -26,6 +26,15 @@ def test_a_study_is_run_and_its_table_printed_and_running_it_again_makes_nothing
     assert "done" not in command_line(*asked).err
 
 
+def test_a_run_that_fails_leaves_its_row_empty_and_the_command_says_so(command_line, study_file, tmp_path):
+    broken = "{label: broken, model: bpr, settings: {training.lr: 1e30, model.reg_weight: 1e30}}"
+    study_file.write_text(study_file.read_text().replace("rows: [", f"rows: [{broken}, "))
+    done = command_line("study", "compare", study_file, "--out", tmp_path / "out", "--format", "markdown")
+    assert done.code == 1
+    assert "| mine | 1 |" in done.out
+    assert "failed: broken on d, seed 0: " in done.err
+
+
 def test_popularity_is_a_row_that_is_not_tested(command_line, tmp_path):
     data = small_dataset(tmp_path / "small")
     run = train(data, model="bpr", out=tmp_path / "run", settings={"training": {"epochs": 1}})

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from alignrec.cli.output import JsonFlag
-from alignrec.cli.study_compare import Format, JobsOption, RunsOption, print_comparison
+from alignrec.cli.study_compare import Format, JobsOption, RunsOption, print_study
 from alignrec.errors import UsageError
 
 __all__ = ["ablate"]
@@ -71,10 +71,7 @@ def ablate(
             "baseline": None if axis else rows[0].label,
         }
     )
-    study = run_study(settings, out, jobs=jobs, runs=runs)
-    print_comparison(study.comparison(), "json" if json else format_)
-    for line in study.failures():
-        typer.echo(f"failed: {line}", err=True)
+    print_study(run_study(settings, out, jobs=jobs, runs=runs), "json" if json else format_)
 
 
 def _seeds(text: str) -> list[int]:

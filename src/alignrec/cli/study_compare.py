@@ -10,8 +10,9 @@ from alignrec.errors import UsageError
 
 if TYPE_CHECKING:
     from alignrec.studies import Comparison
+    from alignrec.studies.study import Study
 
-__all__ = ["Format", "JobsOption", "RunsOption", "compare", "dataset_folders", "print_comparison"]
+__all__ = ["Format", "JobsOption", "RunsOption", "compare", "dataset_folders", "print_comparison", "print_study"]
 
 _COLUMNS = 100  # of a pipe; a terminal has its own
 
@@ -95,10 +96,17 @@ def _study(
     settings = load_study(file, datasets=dataset_folders(dataset or []))
     if metrics:
         settings = settings.model_copy(update={"metrics": metrics})
-    study = run_study(settings, out, jobs=jobs, runs=runs_folder)
-    print_comparison(study.comparison(), "json" if form[1] else form[0])
-    for line in study.failures():
+    print_study(run_study(settings, out, jobs=jobs, runs=runs_folder), "json" if form[1] else form[0])
+
+
+def print_study(study: "Study", form: str) -> None:
+    """Print a study's comparison and, on standard error, the runs that failed; then the command ends with 1."""
+    print_comparison(study.comparison(), form)
+    failures = study.failures()
+    for line in failures:
         typer.echo(f"failed: {line}", err=True)
+    if failures:
+        raise typer.Exit(1)
 
 
 def dataset_folders(assignments: list[str]) -> dict[str, str]:

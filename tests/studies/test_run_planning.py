@@ -30,6 +30,7 @@ def test_every_default_is_filled_in_and_a_model_s_own_defaults_come_first(tmp_pa
         ({"features": ["contents"]}, "contents"),
         ({"features": "content"}, "features cannot be the single string 'content'; give a list of names"),
         ({"plugins": "uia"}, "plugins cannot be the single string 'uia'; give a list of names"),
+        ({"features": ["content", "content"]}, "features 'content' are named 2 times; name them once"),
         ({"features": [3]}, r"features are called by their names, not by a int; .*save_features\("),
         ({"settings": {"training": 3}}, "settings 'training' cannot be 3; give names and values"),
         ({"settings": {"training.lr": 3}}, r"settings 'training\.lr' cannot be 3; give {'training': {'lr': 3}}"),

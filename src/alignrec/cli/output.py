@@ -24,7 +24,8 @@ def plain_console() -> "Console":
 
 def print_json(value: Mapping[str, Any]) -> None:  # Any: JSON values
     """Print `value` as one JSON object on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    takes_all = str(sys.stdout.encoding).lower().startswith("utf")
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not takes_all) + "\n")
 
 
 def print_error(error: Exception) -> None:

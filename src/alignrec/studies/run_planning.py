@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,6 +67,9 @@ def _refuse_ill_typed(features: Sequence[str], plugins: Sequence[str], settings:
             raise SettingsError(
                 f"{kind} are called by their names, not by a {other}{how if kind == 'features' else ''}"
             )
+    twice = [name for name, count in Counter(features).items() if count > 1]
+    if twice:
+        raise SettingsError(f"features {twice[0]!r} are named {Counter(features)[twice[0]]} times; name them once")
     for section, values in settings.items():
         if not isinstance(values, Mapping):
             first, dot, rest = section.partition(".")

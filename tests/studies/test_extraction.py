@@ -342,11 +342,14 @@ print(json.dumps(growth))
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell")
 def test_memory_for_an_item_more_is_its_vector_and_little_else(trained, tmp_path):
-    """A text, a square and the tokens of an item are 400, 1728 and 100 bytes; its vector is 64."""
+    """A text, a square and the tokens of an item are 400, 1728 and 100 bytes; its vector is 64.
+
+    It is 0 to 200 bytes, and on a busy machine up to 350 were seen; holding texts would make it some 550.
+    """
     folders = [tmp_path / str(items) for items in (500, 1000, 6000)]  # the first to warm up
     for folder in folders:
         save_catalogue(folder, int(folder.name))
     command = [sys.executable, "-c", MEASURED, *map(str, [trained.path, *folders])]
     done = subprocess.run(command, capture_output=True, check=True, text=True, env=os.environ | GIVEN_BACK)
     growth = json.loads(done.stdout)
-    assert (growth["6000"] - growth["1000"]) * 1024 / 5000 < 300, growth
+    assert (growth["6000"] - growth["1000"]) * 1024 / 5000 < 450, growth

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import torch
-from torch.nn.functional import normalize
 
 from alignrec.errors import ArtifactError, UsageError
 from alignrec.graphs import mean_interactions
 from alignrec.losses.fettle import Fettle
 from alignrec.losses.item_alignment import alignment_directions
-from alignrec.ops import SparseOperator, spmm
+from alignrec.ops import SparseOperator, spmm, unit_rows
 from alignrec.studies.figures.run_names import name_runs, open_runs
 from alignrec.studies.figures.style import COLUMN, PAGE, colour, house_style, panels, shared_legend, whole_ticks
 from alignrec.studies.figures.traces import TraceRecorder, read_lines, represented
@@ -34,7 +33,6 @@ __all__ = ["DIRECTIONS_FILE", "direction_recorder", "direction_shares", "draw_di
 
 DIRECTIONS_FILE = "directions.jsonl"
 _IDS = "id"
-_SMALLEST_NORM = 1e-12  # as FETTLE scales to unit length
 
 
 def direction_recorder(data: TrainData, folder: Path) -> TraceRecorder:
@@ -80,8 +78,8 @@ def direction_shares(
         tables = [reps.final.items, *(reps.content[name] for name in plugin.modalities)]
         users = reps.final.users
         if plugin.config.feedback == "cosine":
-            tables = [normalize(table, eps=_SMALLEST_NORM) for table in tables]
-            users = normalize(users, eps=_SMALLEST_NORM)
+            tables = [unit_rows(table) for table in tables]
+            users = unit_rows(users)
         mean_users = spmm(operator.to(users.device), users)  # (I, d)
         known = torch.from_numpy(np.unique(data.interactions.indices).astype(np.int64)).to(users.device)
         scores = torch.stack([(mean_users * table).sum(dim=1)[known] for table in tables])  # (M, Q)

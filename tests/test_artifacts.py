@@ -107,18 +107,22 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from alignrec import artifacts
+A_FILE = """
 artifacts.os.fsync = lambda _handle: os.kill(os.getpid(), signal.SIGKILL)
 artifacts.write_bytes(Path(sys.argv[1]) / "a.bin", b"abc")
 """
+A_FOLDER = """
+with artifacts.staged_folder(Path(sys.argv[1]) / "a") as stage:
+    (stage / "first.txt").write_text("one of two")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
-def test_what_a_killed_writer_left_does_not_count_and_goes_when_the_folder_is_written_again(tmp_path):
+@pytest.mark.parametrize("written", [A_FILE, A_FOLDER], ids=["file", "folder"])
+def test_what_a_killed_writer_left_does_not_count_and_goes_when_the_folder_is_written_again(tmp_path, written):
     folder = tmp_path / "out"
-    assert subprocess.run([sys.executable, "-c", KILLED, str(folder)]).returncode == -signal.SIGKILL
+    program = "import os, signal, sys\nfrom pathlib import Path\nfrom alignrec import artifacts\n" + written
+    assert subprocess.run([sys.executable, "-c", program, str(folder)]).returncode == -signal.SIGKILL
     assert len(names(folder)) == 1
     assert is_vacant(folder)
     with sole_writer(folder):

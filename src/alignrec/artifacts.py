@@ -37,7 +37,7 @@ __all__ = [
     "write_json",
 ]
 
-_UNFINISHED = ".part"  # the end of a temporary file's name, by which it is known when its writer was killed
+_UNFINISHED = ".part"  # the end of a temporary file's or folder's name: so it is known when its writer was killed
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -141,7 +141,7 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             f"{path} is the current folder or a mounted disk, which nothing can replace; name a folder in it"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    stage = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED))
     try:
         yield stage
         stage.chmod(0o777 & ~_umask())
@@ -162,7 +162,7 @@ def _is_unfinished(path: Path) -> bool:
 
 @contextmanager
 def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Inside, nobody else who asks may write `folder`, which is made if need be; unfinished files of the past are gone.
+    """Inside, nobody else who asks may write `folder`, which is made if need be; what was left unfinished in it is gone.
 
     The system takes the lock back when the process ends, however it ends. Where it has none to give (Windows, some
     network disks) nobody is kept out. With `wait` whoever asks later stands in line; the folder may have been moved
@@ -184,8 +184,11 @@ def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
         except OSError:  # no locks on this disk
             pass
         else:
-            for path in filter(_is_unfinished, folder.rglob(".*")):
-                path.unlink(missing_ok=True)
+            for path in [found for found in folder.rglob(".*") if _is_unfinished(found)]:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
         yield
     finally:
         os.close(handle)

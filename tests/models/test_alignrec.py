@@ -55,9 +55,12 @@ def test_the_regularisers_target_stays_when_features_are_trained_unless_aliased(
     assert moved[0] != moved[1]
 
 
-def test_frozen_features_are_no_trained_parameter() -> None:
-    names = {name for name, p in make(trainable_features=False).named_parameters() if p.requires_grad}
-    assert names == {"embedding", "project.weight", "project.bias", "gate.weight", "gate.bias"}
+PARAMETERS = {"embedding", "project.weight", "project.bias", "gate.weight", "gate.bias"}
+
+
+def test_frozen_features_are_neither_trained_nor_saved() -> None:
+    assert set(make(trainable_features=False).state_dict()) == PARAMETERS
+    assert set(make(trainable_features=True).state_dict()) == PARAMETERS | {"features"}
 
 
 def test_one_table_is_taken_as_it_is_and_several_are_joined_with_unit_rows() -> None:

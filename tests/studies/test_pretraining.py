@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from alignrec.artifacts import read_arrays
+from alignrec.artifacts import read_arrays, sole_writer
 from alignrec.data import Dataset, ShopSettings, draw_shop
 from alignrec.encoders import EncoderFolder
 from alignrec.errors import ArtifactError, DataError, SettingsError
@@ -102,10 +102,21 @@ def test_a_checkpoint_that_a_kill_left_in_a_finished_folder_goes(trained, shop, 
     assert not (finished / "checkpoint").exists()
 
 
+def test_a_run_goes_on_with_another_pace_of_checkpoints_and_batches_made_in_advance(trained, shop):
+    faster = changed("training", checkpoint_seconds=60, prefetch=2)  # neither changes a number
+    assert train(shop, trained.path, settings=faster, resume=True).path == trained.path
+
+
 def test_a_folder_with_other_settings_or_another_seed_is_refused(trained, shop):
     for others in ({"settings": changed("training", lr=0.5)}, {"seed": 3}, {"preset": "small"}):
         with pytest.raises(ArtifactError, match="holds a run with other settings, data or seed"):
             train(shop, trained.path, resume=True, **others)
+
+
+def test_a_folder_that_another_process_writes_is_refused_before_anything_is_in_it(shop, tmp_path):
+    with sole_writer(tmp_path / "ica"), pytest.raises(ArtifactError, match="being written by another process"):
+        train(shop, tmp_path / "ica")
+    assert not list((tmp_path / "ica").iterdir())
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(shop, tmp_path):

@@ -88,9 +88,13 @@ class AlignRec(Backbone[AlignRecConfig]):
         self.embedding = nn.Parameter(torch.cat([users, items]))  # (U + I, d)
         unified = unified_features(data)
         features = torch.from_numpy(unified)  # (I, D), shares the data's memory: nothing writes into it
-        self.features = nn.Parameter(features.clone(), requires_grad=config.trainable_features)
         self.register_buffer("initial_features", features, persistent=False)
         self.initial_features: Tensor
+        self.features: Tensor
+        if config.trainable_features:
+            self.features = nn.Parameter(features.clone())
+        else:  # derived from the data and so, like a graph, not in the state dict
+            self.register_buffer("features", features, persistent=False)
         self.project = linear(features.shape[1], size, rng)
         self.gate = linear(size, size, rng)
         self.adjacency = normalized_adjacency(data.interactions)

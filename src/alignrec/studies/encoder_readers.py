@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alignrec.artifacts import write_json
+from alignrec.artifacts import sole_writer, write_json
 from alignrec.data import Dataset
 from alignrec.encoders.catalogue_inputs import CatalogueInputs
 from alignrec.encoders.encoder_folder import EncoderFolder, Readers
@@ -32,7 +32,7 @@ def make_readers(folder: EncoderFolder, data: Dataset, plan: PretrainingPlan) ->
 
     Raises:
         DataError: no item has a text, or none a readable picture; nothing is written.
-        ArtifactError: the tokenizers in `folder` are not those that were given.
+        ArtifactError: the tokenizers in `folder` are not those that were given, or another process writes there.
     """
     squares = ImageSettings.create({"size": plan.encoder.image_size, "fit": plan.catalogue.fit}, section="catalogue")
     if folder.has_readers:
@@ -51,8 +51,9 @@ def make_readers(folder: EncoderFolder, data: Dataset, plan: PretrainingPlan) ->
         )
     visual = plan.visual_tokenizer or PatchKMeans.fit(_pictures(images, plan.seed), plan.visual, seed=plan.seed)
     readers = Readers(squares, text, visual, plan.catalogue.max_length, plan.catalogue.text_columns)
-    write_json(folder.path / "plan.json", plan.as_dict())  # only now: a catalogue that cannot be read leaves no folder
-    folder.save_readers(readers)
+    with sole_writer(folder.path):  # only now: a catalogue that cannot be read leaves no folder
+        write_json(folder.path / "plan.json", plan.as_dict())
+        folder.save_readers(readers)
     return readers
 
 

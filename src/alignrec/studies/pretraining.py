@@ -27,6 +27,8 @@ from alignrec.training.encoder import MaskedItems, held_out_items, held_out_loss
 
 __all__ = ["pretrain_encoder"]
 
+_IRRELEVANT = ("checkpoint_seconds", "prefetch")  # settings of training that change no number
+
 
 def pretrain_encoder(
     dataset: Dataset | str | Path,
@@ -150,8 +152,14 @@ def _already_there(folder: EncoderFolder, plan: PretrainingPlan, resume: bool) -
         return False
     if not resume:
         raise ArtifactError(f"{path} holds an encoder's run; add --resume to go on with it, or choose another --out")
-    if hash_values(read_json(described)) != hash_values(plan.as_dict()):
+    if _identity(read_json(described)) != _identity(plan.as_dict()):
         raise ArtifactError(f"{path} holds a run with other settings, data or seed; choose another --out")
     if folder.finished:  # a kill may have come between the last file and this
         shutil.rmtree(path / "checkpoint", ignore_errors=True)
     return folder.finished
+
+
+def _identity(plan: dict[str, Any]) -> str:  # Any: JSON values
+    """A hash of everything that decides a run's numbers."""
+    training = {name: value for name, value in plan["training"].items() if name not in _IRRELEVANT}
+    return hash_values({**plan, "training": training})

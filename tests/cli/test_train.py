@@ -130,3 +130,7 @@ def test_what_a_figure_needs_of_every_epoch_is_kept_where_it_is_asked_for(comman
     refused = command_line(*words, "--record", "memory", "--out", tmp_path / "other")
     assert refused.code == 2
     assert "unknown trace 'memory'" in refused.err
+    refused = command_line(*words, "--record", "directions", "--out", tmp_path / "other")
+    assert refused.code == 2
+    assert "train it with --plugin fettle" in refused.err
+    assert not (tmp_path / "other").exists()

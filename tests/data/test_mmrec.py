@@ -130,11 +130,17 @@ def test_a_truncated_feature_file_is_an_error(folder):
         read_mmrec(folder)
 
 
-@pytest.mark.parametrize("array", [np.ones(3), np.ones((3, 2), dtype=np.int64), np.full((3, 1), "x")])
-def test_features_that_are_not_a_matrix_of_floats_are_refused(folder, array):
+@pytest.mark.parametrize("array", [np.ones(3), np.full((3, 2), 1j), np.full((3, 1), "x")])
+def test_features_that_are_not_a_matrix_of_numbers_are_refused(folder, array):
     np.save(folder / "image_feat.npy", array)
-    with pytest.raises(FeatureError, match="give floats of shape"):
+    with pytest.raises(FeatureError, match="give numbers of shape"):
         read_mmrec(folder)
+
+
+def test_whole_numbers_are_features_too(folder):
+    np.save(folder / "image_feat.npy", np.arange(6).reshape(3, 2))
+    matrix = next(table for table in read_mmrec(folder).features if table.name == "image").matrix
+    assert (matrix.dtype, matrix.tolist()) == (np.float32, [[0, 1], [2, 3], [4, 5]])
 
 
 def test_a_malformed_row_is_reported_with_its_line(folder):

@@ -101,7 +101,9 @@ def train(
             device=device or "auto",
             threads=1 if threads is None else threads,
             resume=resume,
-            observers=[trace_recorder(name, folder, features or (), out) for name in record or ()],
+            observers=[
+                trace_recorder(name, folder, features or (), out, plugins=plugin or ()) for name in record or ()
+            ],
             track=places,
         )
     report = run.report()

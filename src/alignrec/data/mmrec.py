@@ -172,9 +172,9 @@ def _read_matrix(file: Path) -> FloatMatrix:
         values = np.lib.format.open_memmap(file, mode="r")  # refuses what is pickled, and an archive of arrays
     except (ValueError, OSError, EOFError) as error:
         raise FeatureError(f"{file} is not a plain array ({error}); save it with numpy.save as numbers") from None
-    if values.ndim != 2 or values.dtype.kind != "f":
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise FeatureError(
-            f"{file} holds {values.dtype} of shape {values.shape}; give floats of shape (items, size) or take it away"
+            f"{file} holds {values.dtype} of shape {values.shape}; give numbers of shape (items, size) or take it away"
         )
     with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite and is reported as such
         return np.asarray(values, dtype=np.float32)

@@ -47,3 +47,9 @@ def test_an_unknown_trace_is_refused(unwatched, data):
     for call in (lambda: record_again(unwatched, "moods"), lambda: trace_recorder("moods", data, [], unwatched)):
         with pytest.raises(UsageError, match="unknown trace 'moods'; allowed: directions, forgetting"):
             call()
+
+
+def test_directions_without_fettle_are_refused_before_the_training(unwatched, data):
+    with pytest.raises(UsageError, match="which this run does not have; train it with --plugin fettle"):
+        trace_recorder("directions", data, ["content"], unwatched, plugins=["bma"])
+    trace_recorder("directions", data, ["content"], unwatched, plugins=["bma", "fettle"])

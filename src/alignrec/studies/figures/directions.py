@@ -29,9 +29,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-__all__ = ["DIRECTIONS_FILE", "direction_recorder", "direction_shares", "draw_directions", "read_directions"]
+__all__ = [
+    "DIRECTIONS_FILE",
+    "NO_FETTLE",
+    "direction_recorder",
+    "direction_shares",
+    "draw_directions",
+    "read_directions",
+]
 
 DIRECTIONS_FILE = "directions.jsonl"
+NO_FETTLE = "directions are those of FETTLE, which this run does not have; train it with --plugin fettle"
 _IDS = "id"
 
 
@@ -69,7 +77,7 @@ def direction_shares(
     """
     plugin = dict(objective.plugins.items()).get("fettle")
     if not isinstance(plugin, Fettle):
-        raise UsageError("directions are those of FETTLE, which this run does not have; train it with --plugin fettle")
+        raise UsageError(NO_FETTLE)
     operator = mean_interactions(data.interactions.T.tocsr()) if taken_by is None else taken_by
     reps = represented(objective)
     with torch.no_grad():

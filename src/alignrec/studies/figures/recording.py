@@ -11,7 +11,7 @@ from pathlib import Path
 from alignrec.artifacts import write_bytes
 from alignrec.data import Dataset
 from alignrec.errors import ArtifactError, UsageError
-from alignrec.studies.figures.directions import DIRECTIONS_FILE, direction_recorder
+from alignrec.studies.figures.directions import DIRECTIONS_FILE, NO_FETTLE, direction_recorder
 from alignrec.studies.figures.forgetting import FORGETTING_FILE, forgetting_recorder
 from alignrec.studies.figures.traces import TraceRecorder, read_lines
 from alignrec.studies.retraining import retrain
@@ -28,7 +28,12 @@ TRACES = tuple(_MAKERS)
 
 
 def trace_recorder(
-    name: str, dataset: Dataset | str | Path, features: Sequence[str], folder: str | Path
+    name: str,
+    dataset: Dataset | str | Path,
+    features: Sequence[str],
+    folder: str | Path,
+    *,
+    plugins: Sequence[str] | None = None,
 ) -> TraceRecorder:
     """The observer that records the trace `name`, for `alignrec.studies.train(observers=[...])`.
 
@@ -37,12 +42,16 @@ def trace_recorder(
         dataset: what the run trains on, or its folder.
         features: names of the run's feature tables.
         folder: of the run; the trace lies beside its `metrics.jsonl`.
+        plugins: names of the run's plug-ins, so that a trace which needs another is refused before the training; None:
+            refused by the first epoch.
 
     Raises:
-        UsageError: an unknown name.
+        UsageError: an unknown name, or a trace of a plug-in that `plugins` lacks.
     """
     if name not in _MAKERS:
         raise UsageError(f"unknown trace {name!r}; allowed: {', '.join(TRACES)}")
+    if name == "directions" and plugins is not None and "fettle" not in plugins:
+        raise UsageError(NO_FETTLE)
     data = dataset if isinstance(dataset, Dataset) else Dataset.load(dataset)
     return _MAKERS[name][1](data.train_view(list(features)), Path(folder))
 

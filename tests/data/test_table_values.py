@@ -83,3 +83,23 @@ def test_categories_are_lists_however_they_are_written() -> None:
 
 def test_nan_is_no_text() -> None:
     assert as_texts(pl.Series([1.5, float("nan"), None])).to_list() == ["1.5", None, None]
+
+
+@pytest.mark.parametrize(
+    ("cell", "members"),
+    [
+        ("['Toys', \"Kids' games\"]", ["Toys", "Kids' games"]),
+        ("[['a', 'b'], ['c']]", ["a", "b", "c"]),
+        ("['a', None]", ["a"]),
+        (r"['C:\d']", [r"C:\d"]),
+        ("[]", None),
+        ("[Live]", ["[Live]"]),
+        ("['a'", ["['a'"]),
+        ("[print(1)]", ["[print(1)]"]),
+        ("[{[]: 1}]", ["[{[]: 1}]"]),
+    ],
+)
+def test_a_list_as_pandas_writes_it_into_a_cell_is_a_list_and_nothing_else_is(
+    cell: str, members: list[str] | None
+) -> None:
+    assert as_category_lists(pl.Series([cell])).to_list() == [members]

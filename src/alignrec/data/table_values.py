@@ -3,8 +3,10 @@
 Every converter takes a column and returns one of the same length with null where a value is empty or cannot be read.
 """
 
+import ast
 import json
 import math
+import warnings
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -85,11 +87,11 @@ def as_category_lists(column: pl.Series, separator: str = "|") -> pl.Series:
 
 
 def _strings(value: object) -> list[str]:
-    """The texts in `value`: one for a scalar, all for a list or its JSON form; blank ones and NaN are left out."""
+    """The texts in `value`: one for a scalar, all for a list, also a written one; blank ones and NaN are left out."""
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("[") and text.endswith("]"):
-            listed = _json_list(text)
+            listed = _written_list(text)
             if listed is not None:
                 return _strings(listed)
         return [text] if text else []
@@ -99,12 +101,16 @@ def _strings(value: object) -> list[str]:
     return [] if missing else [str(value)]
 
 
-def _json_list(text: str) -> list[object] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, list) and _only_texts(value) else None
+def _written_list(text: str) -> list[object] | None:
+    """The list that `text` is in JSON or in Python's form, which pandas writes into a cell of a CSV file."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of backslashes in Python's form
+                value = read(text)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return value if isinstance(value, list) and _only_texts(value) else None
+    return None
 
 
 def _only_texts(values: Iterable[object]) -> bool:

@@ -42,6 +42,26 @@ def test_other_versions_are_no_difference() -> None:
     assert replace(PLAN, versions={"torch": "9"}).difference(PLAN) is None
 
 
+def test_a_run_may_go_on_with_another_pace_of_checkpoints_but_not_with_another_learning_rate() -> None:
+    first, later, other = (
+        replace(PLAN, settings={"training": {"lr": lr, "checkpoint_seconds": pace}})
+        for lr, pace in [(0.1, 30.0), (0.1, 5.0), (0.2, 30.0)]
+    )
+    assert later.difference(first) is None
+    assert other.difference(first) == "settings training: lr: was 0.1, now 0.2"
+
+
+def test_a_run_file_that_lacks_something_is_refused_by_name(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.start(PLAN, tmp_path, "alignrec train")
+    stored = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(
+        json.dumps({k: v for k, v in stored.items() if k not in ("seed", "dataset_path")})
+    )
+    with pytest.raises(ArtifactError, match=r"run\.json lacks seed, dataset_path; train the run anew"):
+        _ = run.plan
+
+
 def test_an_unfinished_run_cannot_be_opened(tmp_path: Path) -> None:
     Run(tmp_path / "run").start(PLAN, tmp_path, "x")
     with pytest.raises(ArtifactError, match="is not finished; go on with its command and --resume"):

@@ -6,7 +6,7 @@ per_user.parquet · checkpoint/ while it runs. A run is finished when `report.js
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from alignrec.data import Dataset
 from alignrec.errors import ArtifactError
 from alignrec.types import Embeddings
 
-__all__ = ["PLUGIN_PREFIX", "Run", "RunPlan"]
+__all__ = ["PLUGIN_PREFIX", "WITHOUT_EFFECT", "Run", "RunPlan"]
 
 PLUGIN_PREFIX = "plugin."  # of the settings sections of plug-ins
+WITHOUT_EFFECT = ("training.checkpoint_seconds",)  # settings that change no number: a run may go on with others
 _FORMAT = 1
 
 
@@ -45,14 +46,22 @@ class RunPlan:
         sections = {name: values for name, values in self.settings.items() if name.startswith(PLUGIN_PREFIX)}
         return {name.removeprefix(PLUGIN_PREFIX): values for name, values in sections.items()}
 
+    @property
+    def effective_settings(self) -> dict[str, dict[str, Any]]:  # Any: values of settings
+        """Those that some number depends on."""
+        return {
+            section: {name: value for name, value in values.items() if f"{section}.{name}" not in WITHOUT_EFFECT}
+            for section, values in self.settings.items()
+        }
+
     def difference(self, other: "RunPlan") -> str | None:
-        """The first thing in which two plans differ, in words, or None. Versions are not compared."""
+        """The first thing in which two plans differ, in words, or None; versions and `WITHOUT_EFFECT` do not count."""
         if set(self.plugins) != set(other.plugins):
             before, after = (", ".join(plan.plugins) or "none" for plan in (other, self))
             return f"plugins were {before}, now {after}"
-        ours, theirs = asdict(self), asdict(other)
+        ours, theirs = (asdict(replace(plan, settings=plan.effective_settings, versions={})) for plan in (self, other))
         for key in ours:
-            if key != "versions" and ours[key] != theirs[key]:
+            if ours[key] != theirs[key]:
                 return f"{key} {_shortest_difference(theirs[key], ours[key])}"
         orders = [", ".join(plan.features) for plan in (other, self)]
         if orders[0] != orders[1]:  # parameters are drawn in the order of the tables
@@ -123,6 +132,10 @@ class Run:
         stored = read_json(self.path / "run.json")
         if stored.get("format") != _FORMAT:
             raise ArtifactError(f"{self.path} has run format {stored.get('format')!r}, this version reads {_FORMAT}")
+        required = [of.name for of in fields(RunPlan) if of.default_factory is MISSING]
+        lacking = [name for name in (*required, "dataset_path") if name not in stored]
+        if lacking:
+            raise ArtifactError(f"{self.path / 'run.json'} lacks {', '.join(lacking)}; train the run anew")
         return stored
 
     def start(self, plan: RunPlan, dataset_path: Path, command: str) -> None:

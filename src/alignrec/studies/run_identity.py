@@ -12,15 +12,12 @@ from alignrec.training import TrainingSettings
 __all__ = ["run_key", "with_present_settings"]
 
 _KEY_LENGTH = 20  # hexadecimal digits
-_IRRELEVANT = ("checkpoint_seconds",)  # settings of training that change no number
 
 
 def run_key(plan: RunPlan) -> str:
     """The key of a plan; device, threads and versions are not in it, nor is what changes no number."""
-    settings = {name: dict(values) for name, values in plan.settings.items()}
-    for name in _IRRELEVANT:
-        settings["training"].pop(name, None)
-    about = {"model": plan.model, "dataset": plan.dataset["hash"], "seed": plan.seed, "settings": settings}
+    about = {"model": plan.model, "dataset": plan.dataset["hash"], "seed": plan.seed}
+    about |= {"settings": plan.effective_settings}
     if plan.code:  # absent in the plans of built-in models, whose keys were made before there was such a thing
         about["code"] = dict(plan.code)
     return hash_values({**about, "features": [list(pair) for pair in plan.features.items()]})[:_KEY_LENGTH]

@@ -79,3 +79,12 @@ def test_a_driver_without_a_cuda_build_of_torch_is_noticed(monkeypatch):
 def test_a_folder_yet_to_be_made_is_looked_at_through_its_parent(command_line, tmp_path):
     about = json.loads(command_line("doctor", "--folder", tmp_path / "not" / "yet", "--json").out)
     assert about["machine"]["free disk GB"] > 0
+
+
+@pytest.mark.parametrize(("limit", "gigabytes"), [("2000000000\n", 2.0), ("max\n", 16.0), (None, 16.0)])
+def test_memory_is_that_of_the_container_where_it_has_less(monkeypatch, tmp_path, limit, gigabytes):
+    monkeypatch.setattr(doctor, "_CONTAINER_MEMORY", tmp_path / "memory.max")
+    monkeypatch.setattr(doctor.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3_906_250}.__getitem__)
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit)
+    assert doctor._memory() == gigabytes

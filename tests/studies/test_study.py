@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from datasets import small_dataset
@@ -102,3 +103,11 @@ def test_a_folder_that_is_no_study_is_left_alone(study, tmp_path):
     with pytest.raises(AlignrecError, match="no study in"):
         Study.open(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_where_every_run_fails_no_tables_of_the_study_before_are_left(study, tmp_path):
+    folder = shutil.copytree(study.path, tmp_path / "out")
+    asked = study.settings.model_copy(update={"rows": study.settings.rows[1:]})
+    with pytest.raises(AlignrecError, match="every run of the study failed; the first: broken on d, seed 0"):
+        run_study(asked, folder)
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["study.json"]

@@ -15,6 +15,7 @@ from alignrec.cli.output import JsonFlag, print_json
 __all__ = ["doctor"]
 
 _DISK_NEEDED = 2.0  # GB: a shop, its features and two runs with their checkpoints fit
+_CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")  # bytes
 _MEMORY_NEEDED = 4.0  # GB
 
 
@@ -107,11 +108,16 @@ def _torch() -> dict[str, Any]:  # Any: JSON values
 
 
 def _memory() -> float | None:
-    """Memory of the machine in GB, where the system says."""
+    """Memory in GB that may be used, where the system says: of the machine, or of the container if that is less."""
     try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, AttributeError, OSError):
         return None
+    try:
+        machine = min(machine, int(_CONTAINER_MEMORY.read_text()))
+    except (OSError, ValueError):  # no container, or "max"
+        pass
+    return round(machine / 1e9, 1)
 
 
 def _existing(folder: Path) -> Path:

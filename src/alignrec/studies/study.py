@@ -19,9 +19,11 @@ from alignrec.studies.study_display import StudyDisplay
 from alignrec.studies.study_runner import CellResult, make_features, run_cells
 from alignrec.studies.study_settings import StudySettings
 
-__all__ = ["Study", "StudyEntry", "run_study"]
+__all__ = ["NOT_RUN", "Study", "StudyEntry", "run_study"]
 
+NOT_RUN = "not run yet"  # the error of a cell whose turn has not come
 _FORMAT = 1
+_TABLES = ("table.md", "table.tex", "table.csv", "comparison.json")
 
 
 @dataclass(frozen=True)
@@ -66,27 +68,27 @@ class Study:
             entries.append(StudyEntry(**{**cell, "run": run}))
         return cls(folder, StudySettings.create(stored["settings"], section="study.json"), tuple(entries))
 
-    def comparison(self, metrics: Sequence[str] | None = None) -> Comparison:
-        """All finished runs side by side, rows and datasets called as the study calls them.
+    def comparison(self, metrics: Sequence[str] | None = None, *, dataset: str | None = None) -> Comparison:
+        """The finished runs side by side, of `dataset` or of all, rows and datasets called as the study calls them.
+
+        They are tested against the baseline, or against the best other row where it has no finished run among them.
 
         Raises:
             ArtifactError: no run is finished, or one was not evaluated by these metrics.
         """
-        done = [(entry, entry.run) for entry in self.entries if entry.run is not None]
+        entries = [entry for entry in self.entries if dataset in (None, entry.dataset)]
+        done = [(entry, entry.run) for entry in entries if entry.run is not None]
         if not done:
             raise ArtifactError(f"no run of the study in {self.path} is finished; see the errors in its study.json")
+        labels = {run.path: entry.row for entry, run in done}
         return compare(
             [run.path for _, run in done],
             metrics=metrics or self.settings.metrics,
-            baseline=self._baseline({entry.row for entry, _ in done}),
-            labels={run.path: entry.row for entry, run in done},
+            baseline=self.settings.baseline if self.settings.baseline in labels.values() else None,
+            labels=labels,
             popularity=True,
             datasets={run.plan.dataset["hash"]: entry.dataset for entry, run in done},
         )
-
-    def _baseline(self, finished: set[str]) -> str | None:
-        """The row to test against; the best other row where that one failed."""
-        return self.settings.baseline if self.settings.baseline in finished else None
 
     def failures(self) -> list[str]:
         """One line for every cell without a run."""
@@ -136,17 +138,19 @@ def run_study(
 
     def record(results: Mapping[str, CellResult]) -> None:
         """What is there can be looked at while the rest is run, and after a kill."""
-        _write(folder, settings, [results.get(cell.key, CellResult(cell, None, "not run yet")) for cell in cells])
+        _write(folder, settings, [results.get(cell.key, CellResult(cell, None, NOT_RUN)) for cell in cells])
 
     run_cells(cells, where, metrics=metrics, jobs=jobs, display=display or StudyDisplay(jobs=jobs), record=record)
     study = Study.open(folder)
     if all(entry.run is None for entry in study.entries):
+        for name in _TABLES:  # of the study that stood here before
+            (folder / name).unlink(missing_ok=True)
         raise AlignrecError(f"every run of the study failed; the first: {study.failures()[0]}")
     comparison = study.comparison()
-    write_bytes(folder / "table.md", comparison.to_markdown().encode())
-    write_bytes(folder / "table.tex", comparison.to_latex().encode())
-    write_bytes(folder / "table.csv", comparison.to_csv().encode())
-    write_json(folder / "comparison.json", comparison.as_dict())
+    texts = (comparison.to_markdown(), comparison.to_latex(), comparison.to_csv())
+    for name, text in zip(_TABLES, texts, strict=False):
+        write_bytes(folder / name, text.encode())
+    write_json(folder / _TABLES[-1], comparison.as_dict())
     return study
 
 

@@ -1,11 +1,14 @@
-"""A small dataset on disk for tests of runs and commands: two tastes, thirty users, twenty items, one feature table."""
+"""Small datasets for tests: of runs and commands (two tastes, thirty users, twenty items, one feature table), and of
+pictures without interactions.
+"""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from alignrec.data import Dataset, InteractionLog, Vocabulary
+from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, Vocabulary
 from alignrec.features import FeatureTable, save_features
 
 N_USERS, N_ITEMS = 30, 20
@@ -44,3 +47,17 @@ def small_dataset(path: Path) -> Dataset:
     matrix = np.column_stack([parity, rng.normal(0, 0.3, (N_ITEMS, 5))]).astype(np.float32)
     save_features(path / "features", FeatureTable("content", "text", item_ids, matrix))
     return dataset
+
+
+def picture_dataset(folder: Path, images: Sequence[str | None]) -> Dataset:
+    """Items with these pictures, said to lie in `folder`; nobody has taken any."""
+    rows = [dict.fromkeys(ITEM_COLUMNS) | {"item_id": f"i{n}", "image": image} for n, image in enumerate(images)]
+    nothing = np.zeros(0, dtype=np.int32)
+    return Dataset(
+        name="pictures",
+        users=Vocabulary(("u",), "user"),
+        items=Vocabulary(tuple(row["item_id"] for row in rows), "item"),
+        log=InteractionLog(nothing, nothing, nothing.astype(np.int8)),
+        catalogue=pl.DataFrame(rows, schema=dict(ITEM_COLUMNS)),
+        path=folder,
+    )

@@ -1,36 +1,24 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
+from datasets import picture_dataset
 from PIL import Image
 
-from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, Vocabulary
+from alignrec.data import Dataset
 from alignrec.encoders import image_cache, image_workers
 from alignrec.encoders.image_cache import GrowingImageCache, build_image_cache, open_image_cache
 from alignrec.encoders.image_resizing import ImageSettings, to_square
 from alignrec.errors import ArtifactError, UsageError
 
 SMALL = ImageSettings(size=16, fit="squash")
-
-
-def dataset_of(folder: Path, images: list[str | None]) -> Dataset:
-    rows = [dict.fromkeys(ITEM_COLUMNS) | {"item_id": f"i{n}", "image": image} for n, image in enumerate(images)]
-    nothing = np.zeros(0, dtype=np.int32)
-    return Dataset(
-        name="toy",
-        users=Vocabulary(("u",), "user"),
-        items=Vocabulary(tuple(row["item_id"] for row in rows), "item"),
-        log=InteractionLog(nothing, nothing, nothing.astype(np.int8)),
-        catalogue=pl.DataFrame(rows, schema=dict(ITEM_COLUMNS)),
-        path=folder,
-    )
 
 
 def draw(folder: Path, number: int, side: int = 24) -> list[str | None]:
@@ -47,7 +35,7 @@ def dataset(tmp_path):
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "cut.png").write_bytes((tmp_path / "0.png").read_bytes()[:300])
     Image.new("1", (12_000, 9_000)).save(tmp_path / "bomb.png")
-    return dataset_of(tmp_path, [*images, None, "gone.png", "empty.jpg", "cut.png", "bomb.png"])
+    return picture_dataset(tmp_path, [*images, None, "gone.png", "empty.jpg", "cut.png", "bomb.png"])
 
 
 def test_squares_are_those_that_pillow_makes(dataset, tmp_path):
@@ -70,7 +58,7 @@ def test_items_without_a_readable_picture_are_counted_and_zero(dataset):
 
 
 def test_worker_processes_write_the_same_bytes(tmp_path):
-    dataset = dataset_of(tmp_path, [*draw(tmp_path, 150), None, "gone.png"])
+    dataset = picture_dataset(tmp_path, [*draw(tmp_path, 150), None, "gone.png"])
     alone = build_image_cache(dataset, SMALL, folder=tmp_path / "alone")
     helped = build_image_cache(dataset, SMALL, folder=tmp_path / "helped", workers=2)
     for name in ("images.npy", "outcomes.bin", "image-cache.json"):
@@ -78,7 +66,7 @@ def test_worker_processes_write_the_same_bytes(tmp_path):
 
 
 def test_a_growing_cache_holds_the_squares_it_says_are_ready(tmp_path, monkeypatch):
-    dataset = dataset_of(tmp_path, [*draw(tmp_path, 6), None, "gone.png"])
+    dataset = picture_dataset(tmp_path, [*draw(tmp_path, 6), None, "gone.png"])
     monkeypatch.setattr(image_cache, "_CHUNK", 3)
     whole = build_image_cache(dataset, SMALL, folder=tmp_path / "whole")
     growing = GrowingImageCache(dataset, SMALL, folder=tmp_path / "growing")
@@ -96,7 +84,7 @@ def test_a_growing_cache_holds_the_squares_it_says_are_ready(tmp_path, monkeypat
 
 
 def test_a_cache_that_somebody_else_finished_meanwhile_is_read(tmp_path, monkeypatch):
-    dataset = dataset_of(tmp_path, draw(tmp_path, 6))
+    dataset = picture_dataset(tmp_path, draw(tmp_path, 6))
     monkeypatch.setattr(image_cache, "_CHUNK", 2)
     growing = GrowingImageCache(dataset, SMALL)
     steps = growing.grow()
@@ -117,12 +105,20 @@ def test_another_setting_or_another_picture_is_another_cache(dataset, tmp_path):
     first = build_image_cache(dataset, SMALL).folder
     assert build_image_cache(dataset, ImageSettings(size=16)).folder != first
     assert build_image_cache(dataset, ImageSettings(size=8, fit="squash")).folder != first
-    os.utime(tmp_path / "1.png", ns=(0, 12345))
+    (tmp_path / "1.png").write_bytes((tmp_path / "2.png").read_bytes())
     assert build_image_cache(dataset, SMALL).folder != first
 
 
+def test_the_same_pictures_elsewhere_and_touched_are_the_same_cache(dataset, tmp_path):
+    first = build_image_cache(dataset, SMALL)
+    copied = picture_dataset(tmp_path / "copy", list(dataset.catalogue["image"]))
+    shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("cache", "copy"))
+    os.utime(tmp_path / "copy" / "1.png", ns=(0, 12345))
+    assert build_image_cache(copied, SMALL).folder.name == first.folder.name
+
+
 def test_building_goes_on_where_it_was_broken_off(tmp_path, monkeypatch):
-    dataset = dataset_of(tmp_path, draw(tmp_path, 20))
+    dataset = picture_dataset(tmp_path, draw(tmp_path, 20))
     monkeypatch.setattr(image_cache, "_CHUNK", 4)
     whole = build_image_cache(dataset, SMALL, folder=tmp_path / "whole")
     resize, started = image_workers.resize_into_file, []
@@ -136,7 +132,7 @@ def test_building_goes_on_where_it_was_broken_off(tmp_path, monkeypatch):
     monkeypatch.setattr(image_workers, "resize_into_file", until_the_third)
     with pytest.raises(KeyboardInterrupt):
         build_image_cache(dataset, SMALL, folder=tmp_path / "broken")
-    assert [path.suffix for path in (tmp_path / "broken").iterdir()] == [".partial"]
+    assert [path.suffix for path in (tmp_path / "broken").glob("images-*")] == [".partial"]
     resumed = build_image_cache(dataset, SMALL, folder=tmp_path / "broken")
     assert started == [0, 4, 8, 8, 12, 16]
     assert (resumed.folder / "images.npy").read_bytes() == (whole.folder / "images.npy").read_bytes()
@@ -144,7 +140,7 @@ def test_building_goes_on_where_it_was_broken_off(tmp_path, monkeypatch):
 
 
 def test_a_partial_cache_of_another_shape_is_begun_anew(tmp_path):
-    dataset = dataset_of(tmp_path, draw(tmp_path, 3))
+    dataset = picture_dataset(tmp_path, draw(tmp_path, 3))
     name = build_image_cache(dataset, SMALL, folder=tmp_path / "first").folder.name
     partial = tmp_path / "second" / f"{name}.partial"
     partial.mkdir(parents=True)
@@ -157,7 +153,7 @@ def test_a_disk_too_small_is_said_before_the_work(dataset, monkeypatch, tmp_path
     monkeypatch.setattr(image_cache.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
     with pytest.raises(ArtifactError, match=r"8 items at 16 pixels take 0\.0 GB.*smaller size"):
         build_image_cache(dataset, SMALL, folder=tmp_path / "full")
-    assert list((tmp_path / "full").iterdir()) == []
+    assert list((tmp_path / "full").glob("images-*")) == []
 
 
 class Poison:
@@ -191,8 +187,8 @@ def test_an_unfinished_cache_is_not_opened(dataset):
 
 
 def test_a_catalogue_without_pictures_has_an_empty_cache(tmp_path):
-    assert not build_image_cache(dataset_of(tmp_path, [None, None]), SMALL).found.any()
-    assert len(build_image_cache(dataset_of(tmp_path, []), SMALL, folder=tmp_path / "none").found) == 0
+    assert not build_image_cache(picture_dataset(tmp_path, [None, None]), SMALL).found.any()
+    assert len(build_image_cache(picture_dataset(tmp_path, []), SMALL, folder=tmp_path / "none").found) == 0
 
 
 def test_wrong_calls_are_refused(dataset):
@@ -207,7 +203,7 @@ MEASURED = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_image_cache import dataset_of
+from datasets import picture_dataset
 from alignrec.encoders import image_cache, image_workers
 from alignrec.encoders.image_resizing import ImageSettings
 
@@ -223,7 +219,7 @@ def watched(job):
 folder, resize, seen, growth = Path(sys.argv[1]), image_workers.resize_into_file, [], {}
 image_workers.resize_into_file = watched
 for items in (64, 400, 4000):  # the first to warm up
-    dataset = dataset_of(folder, ["one.png"] * items)
+    dataset = picture_dataset(folder, ["one.png"] * items)
     seen[:] = before = [memory()]
     cache = image_cache.build_image_cache(dataset, ImageSettings(size=64), folder=folder / f"cache{items}")
     for start in range(0, items, 64):
@@ -238,8 +234,8 @@ print(json.dumps(growth))
 def test_memory_does_not_grow_with_the_catalogue(tmp_path):
     """4000 squares of 64 pixels are 49 MB on the disk; building and reading them takes no more than 400 do."""
     Image.new("RGB", (64, 64), "red").save(tmp_path / "one.png")
-    command = [sys.executable, "-c", MEASURED, str(tmp_path), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", MEASURED, str(tmp_path), str(Path(__file__).parents[1])]
     growth = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-    size = (next((tmp_path / "cache4000").iterdir()) / "images.npy").stat().st_size
+    size = (next((tmp_path / "cache4000").glob("images-*")) / "images.npy").stat().st_size
     assert size > 4000 * 3 * 64**2
     assert growth["4000"] - growth["400"] < size / 1024 / 10, growth  # kB

@@ -137,7 +137,7 @@ def test_a_run_killed_anywhere_and_started_again_ends_with_the_same_bytes(
     assert not (own_shop / "features").exists()
     assert run(trained, own_shop).encoded == left
     assert saved(own_shop) == unbroken
-    assert cached(own_shop) == ["images"]
+    assert cached(own_shop) == ["images", "picture"]
 
 
 def test_what_another_encoder_or_setting_left_behind_is_not_used(trained, own_shop, monkeypatch):

@@ -1,7 +1,7 @@
 """The pictures of a catalogue, decoded and resized once: a file of squares of bytes that is read where it lies.
 
-A cache is named after what went into it: each picture's path, size and time of change, and the settings; what differs
-in any of these is another cache. It is built by worker processes, each of which writes its squares into the file, so
+A cache is named after what went into it: the bytes of every item's picture and the settings; what differs in any of
+these is another cache. It is built by worker processes, each of which writes its squares into the file, so
 that memory does not grow with the catalogue. Building that was broken off goes on where it stopped; the folder gets
 its name when it is whole. In it: `images.npy` (I, 3, S, S), `outcomes.bin` (a byte an item), `image-cache.json`.
 """
@@ -24,6 +24,7 @@ from alignrec.artifacts import read_json, write_bytes, write_json
 from alignrec.data import Dataset
 from alignrec.encoders.image_resizing import OUTCOMES, ImageSettings, ResizeJob
 from alignrec.encoders.image_workers import resize_all
+from alignrec.encoders.picture_hashes import picture_hashes
 from alignrec.encoders.pictures import PictureReport
 from alignrec.errors import ArtifactError, UsageError
 from alignrec.progress import progress_bar
@@ -127,7 +128,7 @@ class GrowingImageCache:
             )
         if workers < 0:
             raise UsageError(f"workers must be 0 (decode in this process) or more, not {workers}")
-        self._final = home / f"images-{self._settings.size}-{_cache_key(dataset, self._settings)[:16]}"
+        self._final = home / f"images-{self._settings.size}-{_cache_key(dataset, self._settings, home)[:16]}"
         self._partial = self._final.with_name(f"{self._final.name}.partial")
         if self._final.is_dir():
             self._open()
@@ -193,16 +194,9 @@ class GrowingImageCache:
         self.whole = True
 
 
-def _cache_key(dataset: Dataset, settings: ImageSettings) -> str:
+def _cache_key(dataset: Dataset, settings: ImageSettings, home: Path) -> str:
     digest = hashlib.sha256(f"{_FORMAT} {settings.model_dump_json()}\n".encode())
-    names = dataset.catalogue["image"] if "image" in dataset.catalogue.columns else [None] * dataset.n_items
-    for item, name in enumerate(names):
-        path = dataset.image_path(item)
-        try:
-            state = path.stat() if path else None
-        except (OSError, ValueError):  # ValueError: a name that no file can have
-            state = None
-        digest.update(f"{name!r} {state and (state.st_size, state.st_mtime_ns)}\n".encode())
+    digest.update(picture_hashes(dataset, home).data)
     return digest.hexdigest()
 
 

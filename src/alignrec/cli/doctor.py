@@ -1,5 +1,6 @@
 """`alignrec doctor`: what is installed, what this machine offers, and what to do where something lacks."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -113,10 +114,8 @@ def _memory() -> float | None:
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, AttributeError, OSError):
         return None
-    try:
+    with contextlib.suppress(OSError, ValueError):  # no container, or "max"
         machine = min(machine, int(_CONTAINER_MEMORY.read_text()))
-    except (OSError, ValueError):  # no container, or "max"
-        pass
     return round(machine / 1e9, 1)
 
 

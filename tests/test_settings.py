@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError, model_validator
 
 from alignrec.errors import SettingsError
-from alignrec.settings import Settings, add_configurable, parse_assignments
+from alignrec.settings import Settings, add_configurable, by_full_name, parse_assignments
 
 
 class Schedule(Settings):
@@ -77,6 +77,11 @@ def test_a_setting_without_default_must_be_given():
         Bounds.create({"low": 1}, section="x")
 
 
+def test_a_misspelt_name_is_said_before_what_is_missing_for_it():
+    with pytest.raises(SettingsError, match=r"^unknown setting 'x.hihg'; did you mean 'high'\? allowed: high, low$"):
+        Bounds.create({"hihg": 1}, section="x")
+
+
 def test_a_check_of_several_settings_names_the_section():
     with pytest.raises(SettingsError, match=r"settings 'x' do not fit together: .*low is above high"):
         Bounds.create({"low": 2, "high": 1}, section="x")
@@ -125,6 +130,12 @@ def test_values_are_read_as_yaml_and_1e_3_is_a_number(text, value):
 def test_sections_gather_their_keys_and_may_be_nested():
     given_ = ["training.lr=1", "plugin.fettle.alpha=2", "training.epochs=3"]
     assert parse_assignments(given_) == {"training": {"lr": 1, "epochs": 3}, "plugin.fettle": {"alpha": 2}}
+
+
+def test_full_names_are_those_that_assignments_have():
+    given_ = ["training.lr=1", "plugin.fettle.item_weight=2", "training.epochs=3"]
+    named = by_full_name(parse_assignments(given_))
+    assert sorted(f"{name}={value}" for name, value in named.items()) == sorted(given_)
 
 
 @pytest.mark.parametrize("text", ["lr=1", "training.lr", "training.=1", ".lr=1", "=1", ""])

@@ -162,7 +162,7 @@ def _is_unfinished(path: Path) -> bool:
 
 @contextmanager
 def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Inside, nobody else who asks may write `folder`, which is made if need be; what killed writers left in it is gone.
+    """Inside, nobody else who asks may write `folder`, which is made if need be; what killed writers left is gone.
 
     The system takes the lock back when the process ends, however it ends. Where it has none to give (Windows, some
     network disks) nobody is kept out. With `wait` whoever asks later stands in line; the folder may have been moved

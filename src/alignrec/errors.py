@@ -9,6 +9,9 @@ AlignrecError
 ├── ArtifactError       a folder or file written by this library
 └── TrainingError       a run that cannot go on (NaN, nothing to train on)
 
+What only one package has to say is defined there: `TrainingStoppedError`, `StudyStoppedError` and `TrackingError` in
+`studies`, `Beit3MismatchError` (an ArtifactError) in `encoders`.
+
 Every message is one line: what was given, what is allowed, what to do.
 """
 

@@ -47,7 +47,11 @@ def resolve_device(name: str) -> torch.device:
 
 
 def set_threads(count: int) -> None:
-    """Use `count` CPU threads for tensor operations; 1 makes results repeatable to the byte."""
+    """Use `count` CPU threads for tensor operations; 1 makes results repeatable to the byte.
+
+    Raises:
+        UsageError: `count` is below 1.
+    """
     if count < 1:
         raise UsageError(f"threads must be at least 1, not {count}")
     torch.set_num_threads(count)

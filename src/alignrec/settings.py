@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from alignrec.errors import SettingsError
 from alignrec.extensions import load_installed
 
-__all__ = ["Settings", "add_configurable", "find_configurable", "parse_assignments", "split_name"]
+__all__ = ["Settings", "add_configurable", "by_full_name", "find_configurable", "parse_assignments", "split_name"]
 
 T = TypeVar("T")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")  # no dot: names stand in settings, as in plugin.NAME.KEY
@@ -81,7 +81,7 @@ def _innermost(cls: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:  # Any: YAML scalars or lists
-    """Turn `["training.lr=1e-3", "plugin.fettle.alpha=0.1"]` into `{"training": {"lr": 0.001}, ...}`.
+    """Turn `["training.lr=1e-3", "plugin.cca.weight=0.1"]` into `{"training": {"lr": 0.001}, ...}`.
 
     The part before the last dot is the section. Values are YAML, so `true`, `[1, 2]` and `null` mean
     what they say.
@@ -102,7 +102,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]: 
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Section and key of a setting's full name: `plugin.fettle.alpha` is `alpha` of `plugin.fettle`.
+    """Section and key of a setting's full name: `plugin.cca.weight` is `weight` of `plugin.cca`.
 
     Raises:
         SettingsError: there is no section.
@@ -111,6 +111,11 @@ def split_name(name: str) -> tuple[str, str]:
     if not section or not key:
         raise SettingsError(f"setting {name!r} has no section; write SECTION.KEY, as in training.lr")
     return section, key
+
+
+def by_full_name(sections: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
+    """Section -> key -> value as full name -> value: `{"training": {"lr": 0.1}}` is `{"training.lr": 0.1}`."""
+    return {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
 
 
 def _scalar(text: str) -> Any:

@@ -93,7 +93,7 @@ def test_masked_with_an_encoder_from_the_pictures_to_the_table(command_line, tmp
         (["--features", "a", "--mask-draws", "0"], 2, "setting 'mask.draws' cannot be 0"),
         (["--features", "a", "--encoder", "nowhere"], 2, "only of use to the protocol 'masked'"),
         (["--features", "a", "--json", "--format", "latex"], 2, "print two different things"),
-        (["--features", "a", "-k", "ten"], 2, "'ten' are not whole numbers"),
+        (["--features", "a", "-k", "ten"], 2, "cannot read --k 'ten'; write whole numbers"),
         (["--features", "a", "-k", "0"], 2, "must be positive whole numbers"),
     ],
 )

@@ -62,7 +62,7 @@ def test_settings_of_all_rows_and_of_one_model_find_the_run_they_describe(comman
         (("cikm24/figure5", "--out", "x", "--dataset", "y"), "is not computed"),
         (("cikm24/table2", "--out", "x", "--dataset", "=y"), "cannot read --dataset '=y'"),
         (("cikm24/table2", "--out", "x", "--run", "bpr"), "cannot read --run 'bpr'"),
-        (("cikm24/table2", "--out", "x", "--seeds", "a"), "seeds 'a' are not whole numbers"),
+        (("cikm24/table2", "--out", "x", "--seeds", "a"), "cannot read --seeds 'a'; write whole numbers"),
         (("--list", "--json", "--format", "csv"), "give one of them"),
         (("--list", "--format", "csv"), "no CSV form"),
     ],

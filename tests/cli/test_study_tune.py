@@ -63,7 +63,7 @@ def test_ranges_seeds_and_samplers_are_read(tune):
     [
         (("--space", "model.n_layer=[1]"), "unknown setting 'model.n_layer'; did you mean 'n_layers'?"),
         (("--space", "n_layers=[1]"), "write SECTION.KEY=VALUE"),
-        ((*GRID, "--seeds", "1;2"), "cannot read the seeds '1;2'; write whole numbers with commas"),
+        ((*GRID, "--seeds", "1;2"), "cannot read --seeds '1;2'; write whole numbers separated by commas"),
         ((*GRID, "--set", "model.n_layers=1"), "'model.n_layers' is fixed and searched"),
     ],
 )

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from alignrec.evaluation.beyond import beyond_accuracy, gini, head_items
+from alignrec.errors import UsageError
+from alignrec.evaluation.beyond import beyond_accuracy, divide_metrics, gini, head_items, is_beyond
 
 
 @pytest.fixture
@@ -44,3 +45,17 @@ def test_gini_is_half_the_mean_difference_over_the_mean(counts: list[int]) -> No
 
 def test_the_head_is_a_fifth_of_the_items_by_degree_then_index() -> None:
     assert np.flatnonzero(head_items(np.array([1, 5, 2, 5, 5, 0, 1]))).tolist() == [1, 3]
+
+
+def test_every_figure_that_is_measured_here_is_known_by_its_name(train: sparse.csr_array) -> None:
+    assert all(map(is_beyond, beyond_accuracy(np.array([[0]]), train, 1)))
+    assert not is_beyond("recall@20")
+
+
+def test_names_are_divided_once_each_and_accuracy_metrics_checked() -> None:
+    names = ["gini@20", "recall@20", "coverage@20", "recall@20", "ndcg@5"]
+    assert divide_metrics(names) == (["recall@20", "ndcg@5"], ["gini@20", "coverage@20"])
+    assert divide_metrics(["gini@20"]) == ([], ["gini@20"])
+    for wrong, message in ((["recal@20", "gini@20"], "unknown metric 'recal@20'"), ([], "no metric given")):
+        with pytest.raises(UsageError, match=message):
+            divide_metrics(wrong)

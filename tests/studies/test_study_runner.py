@@ -69,12 +69,17 @@ def test_a_stopped_study_goes_on_to_the_same_bytes(tmp_path, how):
     )
     lines = tmp_path / "runs" / cell.key / "metrics.jsonl"
     deadline = time.monotonic() + 100
-    while not (lines.is_file() and lines.read_bytes().count(b"\n") >= 3):
-        assert study.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    study.send_signal(how)
-    _, said = study.communicate()
+    try:
+        while not (lines.is_file() and lines.read_bytes().count(b"\n") >= 3):
+            assert study.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        study.send_signal(how)
+    except BaseException:
+        study.kill()  # or its open pipe fails a later test
+        raise
+    finally:
+        _, said = study.communicate()
     assert ("stopped; the same command goes on" in said) == (how == signal.SIGTERM)
     result = run_cells([cell], tmp_path / "runs", metrics=METRICS)[0]
     straight = train(data, model="bpr", out=tmp_path / "straight", settings=sections(row["settings"]))

@@ -10,6 +10,9 @@ from alignrec.cli.output import JsonFlag, print_json
 from alignrec.errors import ArtifactError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from alignrec.data import Dataset
     from alignrec.probes import ProbeReport
     from alignrec.studies import Run, RunReports
@@ -125,7 +128,7 @@ def _rows(reports: "dict[str, RunReports]") -> dict[str, dict[str, float]]:
     return {name: {metric: splits["test"].means[metric] for metric in _CUTOFFS} for name, splits in by_model.items()}
 
 
-def _metric_table(rows: dict[str, dict[str, float]]) -> object:
+def _metric_table(rows: dict[str, dict[str, float]]) -> "Table":
     from rich.table import Table
 
     table = Table("model", *_CUTOFFS, title="Test split, opened once", title_justify="left")
@@ -134,14 +137,12 @@ def _metric_table(rows: dict[str, dict[str, float]]) -> object:
     return table
 
 
-def _show_user(console: object, dataset: "Dataset", run: "Run") -> str:
+def _show_user(console: "Console", dataset: "Dataset", run: "Run") -> str:
     """Print the history and top 5 of the user with the longest history of at most 8; returns the user's id."""
     import numpy as np
-    from rich.console import Console
 
     from alignrec.serving import Recommender
 
-    assert isinstance(console, Console)
     degrees = np.diff(dataset.split("train").indptr)
     user = dataset.users.ids[int(np.argmax(np.where(degrees <= 8, degrees, 0)))]
     recommender = Recommender.load(run.path)

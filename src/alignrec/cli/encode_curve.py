@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from alignrec.errors import UsageError
+
 __all__ = ["curve"]
 
 
@@ -18,7 +20,6 @@ def curve(
 ) -> None:
     """Draw held-out losses, and the zero-shot recalls where the run probed on the way (catalogue.probe_every)."""
     from alignrec.data import Dataset
-    from alignrec.errors import UsageError
     from alignrec.probes import zero_shot  # heavy
     from alignrec.studies.learning_curve import draw_learning_curve, read_learning_curve
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from alignrec.cli.output import JsonFlag, print_json
+from alignrec.cli.output import JsonFlag, print_json, print_tables
+from alignrec.errors import SettingsError
 
 __all__ = ["pretrain"]
 
@@ -58,8 +59,6 @@ def pretrain(
 
     Sections of settings: start, encoder, ica, masking, training, catalogue, visual.
     """
-    from rich.console import Console
-
     from alignrec import studies  # heavy
     from alignrec.settings import parse_assignments
 
@@ -87,7 +86,7 @@ def pretrain(
         typer.echo(line)
     held_out = about["about"]["held_out"]
     losses = "  ".join(f"{name} {value:.4f}" for name, value in held_out.items() if name != "ica")
-    Console().print(studies.pretraining_table(out))
+    print_tables([studies.pretraining_table(out)])
     shape = about["encoder"]
     typer.echo(f"encoder of {shape['layers']} x {shape['width']} in {out}: held-out {losses}")
     typer.echo(f"next: alignrec encode extract {out} {dataset} --name ica")
@@ -97,8 +96,6 @@ def _with_start(
     settings: dict[str, dict[str, Any]], options: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:  # Any: user input
     """`settings` with the options that were given in their section `start`."""
-    from alignrec.errors import SettingsError
-
     given = {name: value for name, value in options.items() if value is not None}
     for name in sorted(given.keys() & settings.get("start", {}).keys()):
         raise SettingsError(f"start.{name} is given by --set and by its option; keep one")

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from alignrec.errors import SettingsError
+
 __all__ = ["SetOption", "parse_key_values"]
 
 SetOption = Annotated[
@@ -19,7 +21,6 @@ def parse_key_values(texts: Sequence[str], section: str) -> dict[str, Any]:  # A
     Raises:
         SettingsError: a text without `=`, the same key twice, or a key of another section.
     """
-    from alignrec.errors import SettingsError
     from alignrec.settings import parse_assignments  # pydantic
 
     own = section + "."

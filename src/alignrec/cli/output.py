@@ -2,15 +2,19 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from alignrec.errors import UsageError
 
-__all__ = ["JsonFlag", "plain_console", "print_error", "print_json"]
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = ["JsonFlag", "chosen_form", "plain_console", "print_error", "print_json", "print_tables"]
+
+_NARROWEST, _NO_LIMIT = 100, 100_000  # columns of what goes into a pipe
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
@@ -20,6 +24,29 @@ def plain_console() -> "Console":
     from rich.console import Console
 
     return Console(markup=False, emoji=False)
+
+
+def print_tables(tables: "Iterable[RenderableType]") -> None:
+    """Print tables: on a terminal within its columns, into a pipe or a file, which have none, as wide as each is."""
+    from rich.console import Console
+
+    console = Console()
+    for table in tables:
+        if not console.is_terminal:
+            console.width = _NO_LIMIT
+            console.width = max(_NARROWEST, console.measure(table).maximum)
+        console.print(table)
+
+
+def chosen_form(format_: str, json: bool) -> str:
+    """The form to print in, by `--format` and `--json`, which is short for `--format json`.
+
+    Raises:
+        UsageError: the two ask for different forms.
+    """
+    if json and format_ not in ("terminal", "json"):
+        raise UsageError(f"--json and --format {format_} print two different things; give one of them")
+    return "json" if json else format_
 
 
 def print_json(value: Mapping[str, Any]) -> None:  # Any: JSON values

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from alignrec.cli.output import JsonFlag, print_json
-from alignrec.errors import UsageError
+from alignrec.cli.lists import whole_numbers, words
+from alignrec.cli.output import JsonFlag, chosen_form, print_json, print_tables
 
 if TYPE_CHECKING:
     from alignrec.probes import ProbeReport
 
 __all__ = ["probe"]
-
-_COLUMNS = 100  # of a pipe; a terminal has its own
 
 
 def probe(
@@ -43,18 +41,17 @@ def probe(
     that the same people take close by its vector? Masked: how much of zero-shot is left when items lose their
     picture, or their text? All as recall, with 95 % intervals, beside the chance level.
     """
+    form = chosen_form(format_, json)
     from alignrec.artifacts import write_json  # these three are heavy
     from alignrec.data import Dataset
     from alignrec.probes import MaskSettings
     from alignrec.probes import probe as run_probes
 
-    if json and format_ != "terminal":
-        raise UsageError(f"--json and --format {format_} print two different things; give one of them")
     report = run_probes(
         Dataset.load(dataset),
         features,
-        protocols=[part.strip() for part in protocol.split(",")],
-        ks=_numbers(k),
+        protocols=words(protocol),
+        ks=whole_numbers(k, "--k", example="10,20,50"),
         masking=MaskSettings.create({"share": mask_share, "draws": mask_draws}, section="mask"),
         encoders=encoder or (),
         device=device,
@@ -63,30 +60,17 @@ def probe(
     values = report.as_dict()
     if out is not None:
         write_json(out, values)
-    if json:
+    if form == "json":
         print_json(values)
     else:
-        _print(report, format_, best)
+        _print(report, form, best)
 
 
-def _print(report: "ProbeReport", format_: str, best: bool) -> None:
-    if format_ == "terminal":
-        from rich.console import Console
-
-        console = Console()
-        if not console.is_terminal:
-            console.width = max(console.width, _COLUMNS)
-        for table in report.tables(best=best):
-            console.print(table)
+def _print(report: "ProbeReport", form: str, best: bool) -> None:
+    if form == "terminal":
+        print_tables(report.tables(best=best))
     else:
-        typer.echo(report.to_markdown(best=best) if format_ == "markdown" else report.to_latex(), nl=False)
+        typer.echo(report.to_markdown(best=best) if form == "markdown" else report.to_latex(), nl=False)
     if best:
         marks = {"terminal": "", "markdown": "\n", "latex": "% "}
-        typer.echo(f"{marks[format_]}best: {report.best().name}: {report.best().reason}")
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"list lengths {text!r} are not whole numbers; write them as in --k 10,20,50") from None
+        typer.echo(f"{marks[form]}best: {report.best().name}: {report.best().reason}")

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from alignrec.cli.output import JsonFlag
+from alignrec.cli.lists import whole_numbers, words
+from alignrec.cli.output import JsonFlag, chosen_form
 from alignrec.cli.study_compare import Format, JobsOption, RunsOption, print_study
 from alignrec.errors import UsageError
 
@@ -45,9 +46,8 @@ def ablate(
 
     All rows are tested against the whole (of fettle: the host alone).
     """
-    if json and format_ not in ("terminal", "json"):
-        raise UsageError(f"--json and --format {format_} print two different things; give one of them")
-    from alignrec.settings import parse_assignments
+    form = chosen_form(format_, json)
+    from alignrec.settings import by_full_name, parse_assignments
     from alignrec.studies.ablations import ablation_rows  # heavy
     from alignrec.studies.study import run_study
     from alignrec.studies.study_settings import StudySettings
@@ -64,24 +64,11 @@ def ablate(
             "name": f"ablation of {name}",
             "datasets": {dataset.resolve().name: str(dataset)},
             "rows": [row.model_dump() for row in rows],
-            "seeds": _seeds(seeds),
-            "settings": _flat(parse_assignments(assignments or [])),
-            "axes": _flat(parse_assignments(axis or [])),
-            "metrics": [part.strip() for part in metrics.split(",")],
+            "seeds": whole_numbers(seeds, "--seeds"),
+            "settings": by_full_name(parse_assignments(assignments or [])),
+            "axes": by_full_name(parse_assignments(axis or [])),
+            "metrics": words(metrics),
             "baseline": None if axis else rows[0].label,
         }
     )
-    print_study(run_study(settings, out, jobs=jobs, runs=runs), "json" if json else format_)
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"cannot read --seeds {text!r}; write whole numbers separated by commas, as in 0,1,2"
-        ) from None
-
-
-def _flat(sections: dict[str, dict[str, object]]) -> dict[str, object]:
-    return {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
+    print_study(run_study(settings, out, jobs=jobs, runs=runs), form)

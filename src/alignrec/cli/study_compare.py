@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from alignrec.cli.output import JsonFlag, print_json
+from alignrec.cli.lists import words
+from alignrec.cli.output import JsonFlag, chosen_form, print_json, print_tables
 from alignrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from alignrec.studies.study import Study
 
 __all__ = ["Format", "JobsOption", "RunsOption", "compare", "dataset_folders", "print_comparison", "print_study"]
-
-_COLUMNS = 100  # of a pipe; a terminal has its own
 
 Format = Annotated[
     Literal["terminal", "markdown", "latex", "csv", "json"], typer.Option("--format", help="Of what is printed.")
@@ -56,26 +55,26 @@ def compare(
 
     Given the YAML file of a study, train and evaluate what it lacks first; the same command goes on after a kill.
     """
-    if json and format_ not in ("terminal", "json"):
-        raise UsageError(f"--json and --format {format_} print two different things; give one of them")
+    form = chosen_form(format_, json)
     from alignrec.studies.compare import DEFAULT_COMPARED  # heavy
     from alignrec.studies.compare import compare as compare_runs
 
-    names = [part.strip() for part in metrics.split(",")] if metrics else None
+    names = None if metrics is None else words(metrics)
     files = [path for path in runs if path.suffix in (".yaml", ".yml")]
     if files:
         if len(runs) > 1:
             raise UsageError(f"{files[0]} is a study; give it alone, or folders of runs")
         if split != "test" or baseline is not None:
             raise UsageError("--split and --baseline are of runs; a study's file names its baseline")
-        _study(files[0], out, names, runs_folder=runs_folder, jobs=jobs, dataset=dataset, form=(format_, json))
+        _study(files[0], out, names, runs_folder=runs_folder, jobs=jobs, dataset=dataset, form=form)
         return
     given = {"--out": out, "--runs": runs_folder, "--dataset": dataset}
     unread = [name for name, value in given.items() if value]
     if unread:
         raise UsageError(f"{unread[0]} is of a study; give its YAML file in place of runs")
-    found = compare_runs(runs, metrics=names or DEFAULT_COMPARED, baseline=baseline, split=split, popularity=popularity)
-    print_comparison(found, "json" if json else format_)
+    asked = DEFAULT_COMPARED if names is None else names
+    found = compare_runs(runs, metrics=asked, baseline=baseline, split=split, popularity=popularity)
+    print_comparison(found, form)
 
 
 def _study(
@@ -86,7 +85,7 @@ def _study(
     runs_folder: Path | None,
     jobs: int,
     dataset: list[str] | None,
-    form: tuple[str, bool],
+    form: str,
 ) -> None:
     from alignrec.studies.study import run_study
     from alignrec.studies.study_settings import load_study
@@ -94,9 +93,9 @@ def _study(
     if out is None:
         raise UsageError(f"--out is missing; name the folder that is to hold the study {file}")
     settings = load_study(file, datasets=dataset_folders(dataset or []))
-    if metrics:
+    if metrics is not None:
         settings = settings.model_copy(update={"metrics": metrics})
-    print_study(run_study(settings, out, jobs=jobs, runs=runs_folder), "json" if form[1] else form[0])
+    print_study(run_study(settings, out, jobs=jobs, runs=runs_folder), form)
 
 
 def print_study(study: "Study", form: str) -> None:
@@ -129,13 +128,7 @@ def print_comparison(found: "Comparison", form: str) -> None:
     if form == "json":
         print_json(found.as_dict())
     elif form == "terminal":
-        from rich.console import Console
-
-        console = Console()
-        if not console.is_terminal:
-            console.width = max(console.width, _COLUMNS)
-        for grid in found.grids():
-            console.print(grid.to_terminal())
+        print_tables(grid.to_terminal() for grid in found.grids())
     else:
         texts = {"markdown": found.to_markdown, "latex": found.to_latex, "csv": found.to_csv}
         typer.echo(texts[form](), nl=False)

@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from alignrec.cli.output import JsonFlag, print_json
+from alignrec.cli.output import JsonFlag, chosen_form, print_json
 from alignrec.cli.study_reproduce import print_grids
-from alignrec.errors import UsageError
 
 __all__ = ["cost"]
 
@@ -27,8 +26,7 @@ def cost(
     json: JsonFlag = False,
 ) -> None:
     """Measure trained parameters, the time to rank all users, and CPU time of a training epoch, in turns."""
-    if json and format_ not in ("terminal", "json"):
-        raise UsageError(f"--json and --format {format_} print two different things; give one of them")
+    form = chosen_form(format_, json)
     from alignrec.artifacts import write_json
     from alignrec.data import Dataset
     from alignrec.studies.cost import measure_costs
@@ -36,7 +34,7 @@ def cost(
     found = measure_costs(Dataset.load(dataset), model, features=features or (), steps=steps, repeats=repeats)
     if out is not None:
         write_json(out, found.as_dict())
-    if json or format_ == "json":
+    if form == "json":
         print_json(found.as_dict())
     else:
-        print_grids([found.grid()], format_)
+        print_grids([found.grid()], form)

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from alignrec.cli.lists import words
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Draw runs: PNG, SVG and the numbers as CSV.", no_args_is_help=True)
@@ -37,7 +39,7 @@ def training(
     """Loss terms and validation metrics by epoch."""
     from alignrec.studies import figures  # heavy
 
-    curves = figures.read_training_curves(runs, labels=labels or (), terms=_parts(terms) if terms else ())
+    curves = figures.read_training_curves(runs, labels=labels or (), terms=words(terms) if terms else ())
     _say(figures.write_figure(figures.draw_training_curves(curves), curves, out, "training"))
 
 
@@ -52,7 +54,7 @@ def sensitivity(
     """Metrics by the value of one setting; the runs may differ in nothing else but the seed."""
     from alignrec.studies import figures  # heavy
 
-    numbers = figures.read_sensitivity(runs, setting=setting, metrics=_parts(metrics), split=split)
+    numbers = figures.read_sensitivity(runs, setting=setting, metrics=words(metrics), split=split)
     _say(figures.write_figure(figures.draw_sensitivity(numbers), numbers, out, "sensitivity"))
 
 
@@ -72,7 +74,7 @@ def vectors(
     from alignrec.studies import figures  # heavy
 
     drawn = figures.read_vectors(
-        runs, views=_parts(views), sample=sample, seed=seed, labels=labels or (), dataset=dataset
+        runs, views=words(views), sample=sample, seed=seed, labels=labels or (), dataset=dataset
     )
     _say(figures.write_figure(figures.draw_vectors(drawn), drawn.numbers, out, "vectors"))
 
@@ -90,7 +92,7 @@ def bars(
     from alignrec.studies import figures  # heavy
 
     numbers = figures.read_long_tail(
-        runs, metrics=_parts(metrics), long_tail=long_tail, labels=labels or (), dataset=dataset
+        runs, metrics=words(metrics), long_tail=long_tail, labels=labels or (), dataset=dataset
     )
     _say(figures.write_figure(figures.draw_long_tail(numbers), numbers, out, "long-tail"))
 
@@ -123,7 +125,7 @@ def forgetting(
     if train_again:
         _record(runs, "forgetting", dataset)
     numbers = figures.read_forgetting(runs, labels=labels or ())
-    _say(figures.write_figure(figures.draw_forgetting(numbers, views=_parts(views)), numbers, out, "forgetting"))
+    _say(figures.write_figure(figures.draw_forgetting(numbers, views=words(views)), numbers, out, "forgetting"))
 
 
 def _record(runs: Iterable[Path], trace: str, dataset: Path | None) -> None:
@@ -131,10 +133,6 @@ def _record(runs: Iterable[Path], trace: str, dataset: Path | None) -> None:
 
     for run in runs:
         figures.record_again(run, trace, dataset=dataset)
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
 
 
 def _say(files: Iterable[Path]) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alignrec.cli.output import JsonFlag, print_json
+from alignrec.cli.lists import whole_numbers, words
+from alignrec.cli.output import JsonFlag, chosen_form, print_json, print_tables
 from alignrec.cli.study_compare import Format, JobsOption
 from alignrec.errors import UsageError
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from alignrec.studies.reproduction.result import Reproduction
 
 __all__ = ["print_grids", "reproduce"]
-
-_COLUMNS = 110  # of a pipe; a terminal has its own
 
 
 def reproduce(
@@ -52,9 +51,7 @@ def reproduce(
 
     What is missing is trained and evaluated first; the same command goes on after a kill.
     """
-    if json and format_ not in ("terminal", "json"):
-        raise UsageError(f"--json and --format {format_} print two different things; give one of them")
-    form = "json" if json else format_
+    form = chosen_form(format_, json)
     if list_:
         _print_list(form)
         return
@@ -66,9 +63,9 @@ def reproduce(
     from alignrec.studies.reproduction.request import ReproduceRequest
 
     request = ReproduceRequest(
-        models=tuple(_words(models or "")),
+        models=tuple(words(models or "")),
         features=parse_feature_sets(features or []),
-        seeds=tuple(_numbers(seeds)),
+        seeds=tuple(whole_numbers(seeds, "--seeds")),
         settings=_settings(set_ or []),
         runs=runs,
         given=_given(run or []),
@@ -93,13 +90,7 @@ def _print(found: "Reproduction", form: str) -> None:
 def print_grids(grids: Any, form: str) -> None:  # Any: an iterable of TextGrid, whose module is heavy
     """Print tables on a terminal, in Markdown or in LaTeX."""
     if form == "terminal":
-        from rich.console import Console
-
-        console = Console()
-        if not console.is_terminal:
-            console.width = max(console.width, _COLUMNS)
-        for grid in grids:
-            console.print(grid.to_terminal())
+        print_tables(grid.to_terminal() for grid in grids)
         return
     typer.echo("\n".join(grid.to_markdown() if form == "markdown" else grid.to_latex() for grid in grids), nl=False)
 
@@ -139,7 +130,7 @@ def _dataset(text: str) -> tuple[str, Path]:
 
 def _settings(texts: list[str]) -> dict[str, dict[str, Any]]:  # Any: values of settings
     """Full names of settings and their values by model, in lower case; the empty name is of all."""
-    from alignrec.settings import parse_assignments
+    from alignrec.settings import by_full_name, parse_assignments
 
     by_model: dict[str, list[str]] = {}
     for text in texts:
@@ -148,14 +139,7 @@ def _settings(texts: list[str]) -> dict[str, dict[str, Any]]:  # Any: values of 
         by_model.setdefault(model.strip().lower() if colon else "", []).append(
             f"{name}={value}" if colon and equals else text
         )
-    return {
-        model: {
-            f"{section}.{key}": value
-            for section, keys in parse_assignments(lines).items()
-            for key, value in keys.items()
-        }
-        for model, lines in by_model.items()
-    }
+    return {model: by_full_name(parse_assignments(lines)) for model, lines in by_model.items()}
 
 
 def _given(texts: list[str]) -> dict[str, tuple[Path, ...]]:
@@ -165,18 +149,4 @@ def _given(texts: list[str]) -> dict[str, tuple[Path, ...]]:
         if not equals or not model or not folder:
             raise UsageError(f"cannot read --run {text!r}; write MODEL=RUN")
         found[model] = (*found.get(model, ()), Path(folder))
-    return found
-
-
-def _words(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        found = [int(part) for part in _words(text)]
-    except ValueError:
-        found = []
-    if not found:
-        raise UsageError(f"seeds {text!r} are not whole numbers; write them as in --seeds 0,1,2")
     return found

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from alignrec.cli.output import JsonFlag, print_json
+from alignrec.cli.lists import words
+from alignrec.cli.output import JsonFlag, chosen_form, print_json
 from alignrec.cli.study_compare import Format
 from alignrec.cli.study_reproduce import print_grids
-from alignrec.errors import UsageError
 
 __all__ = ["segments"]
 
@@ -22,16 +22,14 @@ def segments(
     json: JsonFlag = False,
 ) -> None:
     """Show runs on the long tail of items, on cold items, and by what users took in training."""
-    if json and format_ not in ("terminal", "json"):
-        raise UsageError(f"--json and --format {format_} print two different things; give one of them")
+    form = chosen_form(format_, json)
     from alignrec.studies.segment_table import segment_tables
 
-    names = [part.strip() for part in metrics.split(",") if part.strip()]
-    found = segment_tables(runs, metrics=names, long_tail=long_tail, dataset=dataset)
-    if json or format_ == "json":
+    found = segment_tables(runs, metrics=words(metrics), long_tail=long_tail, dataset=dataset)
+    if form == "json":
         print_json({"segments": [line for table in found for line in table.lines()]})
-    elif format_ == "csv":
+    elif form == "csv":
         first, *others = (table.to_csv() for table in found)
         typer.echo(first + "".join(text.partition("\n")[2] for text in others), nl=False)  # one line of heads
     else:
-        print_grids([table.grid() for table in found], format_)
+        print_grids([table.grid() for table in found], form)

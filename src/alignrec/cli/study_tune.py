@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from alignrec.cli.output import JsonFlag, print_json
-from alignrec.errors import UsageError
+from alignrec.cli.lists import whole_numbers
+from alignrec.cli.output import JsonFlag, print_json, print_tables
 
 if TYPE_CHECKING:
     from alignrec.studies.tuning.result import TuneResult
 
 __all__ = ["tune"]
-
-_COLUMNS = 100  # of a pipe; a terminal has its own
 
 
 def tune(
@@ -60,7 +58,7 @@ def tune(
     json: JsonFlag = False,
 ) -> None:
     """Search a model's settings: every trial is a run, the best on validation wins, the test split stays closed."""
-    from alignrec.settings import parse_assignments  # heavy
+    from alignrec.settings import by_full_name, parse_assignments  # heavy
     from alignrec.studies.tuning.tune import tune as tune_model
 
     result = tune_model(
@@ -70,14 +68,12 @@ def tune(
         features=features or (),
         plugins=plugin or (),
         settings=parse_assignments(assignments or ()),
-        space={
-            f"{section}.{key}": v for section, keys in parse_assignments(space or ()).items() for key, v in keys.items()
-        },
+        space=by_full_name(parse_assignments(space or ())),
         defaults=defaults,
         trials=trials,
         sampler=sampler,
         seed=seed,
-        seeds=_seeds(seeds),
+        seeds=None if seeds is None else whole_numbers(seeds, "--seeds"),
         pruner=pruner,
         metric=metric,
         select=select,
@@ -91,24 +87,10 @@ def tune(
         _print(result)
 
 
-def _seeds(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"cannot read the seeds {text!r}; write whole numbers with commas, as in 0,1,2") from None
-
-
 def _print(result: "TuneResult") -> None:
-    from rich.console import Console
-
     from alignrec.studies.tuning.result import SELECTED_ON_TEST
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, _COLUMNS)
-    console.print(result.to_terminal())
+    print_tables([result.to_terminal()])
     running, best, on_test = result.count("running"), result.best, result.best_on_test
     if running:
         typer.echo(f"{running} trials are still running elsewhere; the choice may change")

@@ -105,7 +105,11 @@ class Dataset:
         )
 
     def split(self, name: str) -> Interactions:
-        """The interactions (U, I) of `train`, `valid` or `test`; values are 1, indices sorted."""
+        """The interactions (U, I) of `train`, `valid` or `test`; values are 1, indices sorted.
+
+        Raises:
+            DataError: another split.
+        """
         if name not in SPLITS:
             raise DataError(f"unknown split {name!r}; allowed: {', '.join(SPLITS)}")
         return self._matrix(self.log.splits == SPLITS.index(name))
@@ -131,7 +135,12 @@ class Dataset:
         return list_features(self.path / "features") if self.path else []
 
     def features(self, name: str) -> FeatureTable:
-        """The feature table `name` (`a+b` joins two), in item order."""
+        """The feature table `name` (`a+b` joins two), in item order.
+
+        Raises:
+            DataError: the dataset is only in memory.
+            FeatureError: no such table, or one that does not fit.
+        """
         if self.path is None:
             raise DataError(f"dataset {self.name!r} is only in memory and has no features on disk; save it first")
         return load_features(self.path / "features", name, self.items.ids)
@@ -150,7 +159,11 @@ class Dataset:
         return image if image.is_absolute() or self.path is None else self.path / image
 
     def save(self, path: Path, *, replace_existing: bool = False) -> "Dataset":
-        """Write the folder `path` whole or not at all, and return the dataset as loaded from there."""
+        """Write the folder `path` whole or not at all, and return the dataset as loaded from there.
+
+        Raises:
+            ArtifactError: `path` is there and not to be replaced, or the disk is full.
+        """
         with staged_folder(path, replace=replace_existing) as stage:
             self.write_into(stage)
         return replace(self, path=path)

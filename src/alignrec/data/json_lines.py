@@ -34,8 +34,8 @@ class JsonLinesTable(TableFile):
         head = itertools.islice(json_objects(path, SkipLog("skip")), _HEAD)
         keys = dict.fromkeys(key for _, value in head for key in value)
         if not keys:
-            json_check = next(json_objects(path, SkipLog()), None)  # names the first malformed line, if there is one
-            raise DataError(f"{path} holds no {'keys' if json_check else 'JSON objects'}; give one object per line")
+            first = next(json_objects(path, SkipLog()), None)  # raises at the first malformed line, if there is one
+            raise DataError(f"{path} holds no {'keys' if first else 'JSON objects'}; give one object per line")
         super().__init__(path, list(keys))
 
     @override

@@ -16,7 +16,7 @@ from alignrec.artifacts import hash_values, read_json, sole_writer, write_json
 from alignrec.data import Dataset
 from alignrec.encoders.image_cache import ImageCache
 from alignrec.encoders.item_texts import ITEM_TEXT_COLUMNS, item_texts, items_with_text
-from alignrec.encoders.text_tokens import TextTokenizer
+from alignrec.encoders.text_tokens import PAD, TextTokenizer
 from alignrec.encoders.visual_tokens import VisualTokenizer
 from alignrec.encoders.vqkd import VqKd
 from alignrec.errors import AlignrecError
@@ -31,7 +31,6 @@ _SAVED = 16 * _CHUNK  # items after which what was done is noted
 _DONE = "tokens.json"
 
 _Mapped = np.memmap[Any, Any]  # NumPy leaves shape and number type open
-_PAD = 1
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class CatalogueInputs:
         """Ids (B, L') int64 and padding (B, L') bool of `items`; L' is the longest among them."""
         ids = torch.from_numpy(self.tokens[items].astype(np.int64))
         release_pages(self.tokens)
-        padding = ids == _PAD
+        padding = ids == PAD
         length = max(int((~padding).sum(dim=1).max()), 2)
         return ids[:, :length], padding[:, :length]
 
@@ -181,7 +180,7 @@ def _write_tokens(
     with progress_bar("tokens", n_items, done) as bar:
         for rows in _chunks(n_items, done):
             ids = text.encode(item_texts(dataset, columns, rows=range(rows.start, rows.stop)), max_length).ids.numpy()
-            words[rows] = _PAD
+            words[rows] = PAD
             words[rows, : ids.shape[1]] = ids
             squares = images.load(np.arange(rows.start, rows.stop)).to(device)
             codes[rows] = visual.encode(squares).reshape(-1, patches).cpu().numpy()

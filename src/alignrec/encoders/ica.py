@@ -25,11 +25,11 @@ from alignrec.encoders.masking import MaskedText, as_mask
 from alignrec.encoders.multiway import KeptTokens, MultiwayEncoder, MultiwayStates, TokenHead
 from alignrec.encoders.multiway_settings import MultiwaySettings
 from alignrec.encoders.pixel_values import standardise
+from alignrec.encoders.text_tokens import FIRST_WORD
 from alignrec.settings import Settings
 
 __all__ = ["IcaBatch", "IcaObjective", "IcaSettings"]
 
-_FIRST_WORD = 4  # ids below are marks
 _TENSORS = {"images", "visual_tokens", "tokens", "padding", "hidden_patches"}
 _TENSORS |= {"has_image", "has_text", "shows_image", "shows_text"}
 
@@ -183,7 +183,7 @@ class IcaObjective(nn.Module):
         share = self.settings.cls_weight / len(passes)
         terms = {}
         if self.settings.modalities != "image":
-            weights = self.word_weights[batch.tokens] * (batch.tokens >= _FIRST_WORD)  # (B, L)
+            weights = self.word_weights[batch.tokens] * (batch.tokens >= FIRST_WORD)  # (B, L)
             words = [bag_of_tokens_loss(self.mlm_head(states.cls), batch.tokens, weights) for states in passes]
             terms["cls_words"] = share * torch.stack(words).sum()
         if self.settings.modalities != "text":

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from alignrec.encoders.text_tokens import UNK
 from alignrec.errors import UsageError
 from alignrec.settings import Settings
 
 __all__ = ["ImageMasking", "MaskedText", "TextMasking", "as_mask", "mask_blocks", "mask_text"]
 
 _ABSENT = -100  # what torch's cross entropy passes over
-_FIRST_WORD = 3  # below are <s>, <pad>, </s>; <unk> may be drawn as a random word, as BEiT-3 does
 _TRIES = 10  # rectangles tried in a row before single patches fill up
 _LEAST_BLOCK = 16 / 14**2  # the smallest rectangle, as a part of the grid: 16 of BEiT's 196 patches
 _FLATTEST = math.log(0.3)  # proportions of a rectangle lie between 0.3 and 1 / 0.3
@@ -88,7 +88,8 @@ def mask_text(
     if settings.whole_word:
         if starts_word is None:
             raise UsageError("whole_word masking needs starts_word, which ids begin a word; leave one out or give both")
-        keys = _one_key_a_word(keys, (starts_word[tokens] | (tokens < _FIRST_WORD)).numpy())
+        marks = tokens < UNK  # <s>, <pad>, </s>: words of their own
+        keys = _one_key_a_word(keys, (starts_word[tokens] | marks).numpy())
     keys[:, 0] = np.inf
     keys[padding.numpy()] = np.inf
     width = int(counts.max(initial=0))
@@ -114,7 +115,7 @@ def _one_key_a_word(keys: NDArray[np.float64], starts: NDArray[np.bool_]) -> NDA
 def _replacements(there: NDArray[np.int64], mask_id: int, rng: np.random.Generator) -> Tensor:
     """80 % the mask, 10 % what was there, 10 % any word."""
     kind = rng.random(there.shape)
-    words = rng.integers(_FIRST_WORD, mask_id, there.shape)
+    words = rng.integers(UNK, mask_id, there.shape)  # <unk> among them, as in BEiT-3
     return torch.from_numpy(np.where(kind < 0.8, mask_id, np.where(kind < 0.9, there, words)))
 
 

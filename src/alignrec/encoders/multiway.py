@@ -36,7 +36,10 @@ class KeptTokens:
 
 @dataclass(frozen=True)
 class MultiwayStates:
-    """States of the tokens between two blocks or at the end; a modality that is absent is None."""
+    """States of the tokens between two blocks or at the end; a modality that is absent is None.
+
+    Reading `cls`, `patches` or `bos` of an absent modality raises UsageError.
+    """
 
     vision: Tensor | None  # (B, 1 + P, d), CLS first
     text: Tensor | None  # (B, L, d), <s> first; rows at padding mean nothing
@@ -125,7 +128,7 @@ class MultiwayEncoder(nn.Module):
         text_padding: Tensor | None = None,
         masked_patches: Tensor | None = None,
     ) -> MultiwayStates:
-        """States before the first block; arguments as of `forward`."""
+        """States before the first block; arguments and errors as of `forward`."""
         if images is None and token_ids is None:
             raise UsageError("nothing to encode; give images, token_ids or both")
         vision = None if images is None else self._embed_images(images, masked_patches)
@@ -150,6 +153,9 @@ class MultiwayEncoder(nn.Module):
 
         With `kept` the last of these blocks gives the states of the kept tokens alone, in their order: an answer,
         which no further block may follow.
+
+        Raises:
+            UsageError: training with drop-path, and no draws for it.
         """
         if self.training and self.settings.drop_path > 0 and drop_path is None:
             raise UsageError("training with drop-path needs its draws; pass drop_path=encoder.draw_drop_path(B, rng)")

@@ -99,7 +99,6 @@ class SentenceEncoder:
 
     def _length(self, asked: int | None, trained: int | None) -> int:
         positions, known = _positions(self.model), int(self._tokenizer.model_max_length)
-        limits = [limit for limit in (positions, known if known < _NO_LIMIT else None) if limit is not None]
         if asked is not None and positions is not None and asked > positions:
             raise UsageError(
                 f"setting 'hf.max_length' cannot be {asked}, the {self.model.model_type!r} model in "
@@ -107,7 +106,8 @@ class SentenceEncoder:
             )
         if asked is not None:
             return asked
-        return min([trained or _LONGEST, *limits]) if trained or not limits else min(limits)
+        limits = (trained, positions, known if known < _NO_LIMIT else None)
+        return min((limit for limit in limits if limit), default=_LONGEST)
 
     def _choose(self, pooling: str, default: str) -> str:
         if pooling == "pooler" and not self._has_pooler():

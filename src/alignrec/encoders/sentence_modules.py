@@ -89,7 +89,8 @@ def _steps(folder: Path) -> list[tuple[str, Path]]:
     if not file.is_file():
         return []
     try:
-        steps = [(str(step["type"]).rpartition(".")[2], folder / step["path"]) for step in json.loads(file.read_text())]
+        listed = json.loads(file.read_text(encoding="utf-8"))
+        steps = [(str(step["type"]).rpartition(".")[2], folder / step["path"]) for step in listed]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{file} is not a list of modules ({error}); fetch or make the folder anew") from None
     kinds = [kind for kind, _ in steps]

@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
     from sentencepiece import SentencePieceProcessor
 
-__all__ = ["BOS", "EOS", "PAD", "UNK", "TextTokenizer", "TextTokenizerSettings", "TokenizedTexts"]
+__all__ = ["BOS", "EOS", "FIRST_WORD", "PAD", "UNK", "TextTokenizer", "TextTokenizerSettings", "TokenizedTexts"]
 
 BOS = 0
 PAD = 1
 EOS = 2
 UNK = 3
+FIRST_WORD = 4  # ids below are marks
 _FIRST_PIECES = 3  # <unk>, <s>, </s> come first in a model
 _MODEL, _ABOUT = "text.spm", "text.json"
 _SPARE_ROWS = 64  # an embedding table may have fewer than that many rows that no token uses; BEiT-3's has 8

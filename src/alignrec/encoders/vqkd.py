@@ -53,6 +53,7 @@ class VqKd(nn.Module):
 
         Raises:
             ArtifactError: tensors are missing, unexpected or of another shape.
+            UsageError: `heads` does not divide the width.
         """
         super().__init__()
         kept = {name: value for name, value in state.items() if not _OTHER_PARTS.match(name)}

@@ -15,11 +15,11 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from alignrec.encoders.multiway import MultiwayEncoder, TokenHead
+from alignrec.encoders.text_tokens import FIRST_WORD
 from alignrec.types import FloatMatrix
 
 __all__ = ["latent_word_vectors", "start_words_from"]
 
-_FIRST_WORD = 4  # ids below are marks
 _MOST_ITEMS = 100_000
 _SPREAD = 0.05  # root mean square of an entry of a word's vector: above that of random starts, which is 0.02
 _HEAD_SPREAD = 0.02
@@ -79,7 +79,7 @@ def _tf_idf(tokens: NDArray[np.int32], rows: NDArray[np.int64], weights: NDArray
 def _counts(tokens: NDArray[np.int32], vocab: int) -> sparse.csr_array:
     rows = np.repeat(np.arange(len(tokens)), tokens.shape[1])
     words = tokens.ravel().astype(np.int64)
-    real = words >= _FIRST_WORD
+    real = words >= FIRST_WORD
     # summing double entries counts the words
     pairs = (np.ones(int(real.sum())), (rows[real], words[real]))
     return sparse.csr_array(sparse.coo_array(pairs, shape=(len(tokens), vocab)))

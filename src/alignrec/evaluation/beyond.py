@@ -12,15 +12,37 @@ d_i the number of users who took item i in training; empty places of short lists
                   training users (ties by item index), the tail is the rest
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from alignrec.evaluation.metrics import parse_metrics
 from alignrec.types import Interactions
 
-__all__ = ["BEYOND_KINDS", "HEAD_SHARE", "beyond_accuracy", "gini", "head_items"]
+__all__ = ["BEYOND_KINDS", "HEAD_SHARE", "beyond_accuracy", "divide_metrics", "gini", "head_items", "is_beyond"]
 
 BEYOND_KINDS = ("coverage", "novelty", "gini", "tail_share")
 HEAD_SHARE = 0.2
+
+
+def is_beyond(name: str) -> bool:
+    """Whether `name` is of a figure beyond accuracy, as `coverage@20`."""
+    return name.partition("@")[0] in BEYOND_KINDS
+
+
+def divide_metrics(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The accuracy metrics among `names`, which are checked, and the figures beyond accuracy; each name once.
+
+    Raises:
+        UsageError: an unknown metric, or no name at all.
+    """
+    asked = list(dict.fromkeys(names))
+    beyond = [name for name in asked if is_beyond(name)]
+    accuracy = [name for name in asked if not is_beyond(name)]
+    if accuracy or not beyond:
+        parse_metrics(accuracy)
+    return accuracy, beyond
 
 
 def beyond_accuracy(items: NDArray[np.int64], train: Interactions, cutoff: int) -> dict[str, float]:

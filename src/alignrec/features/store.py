@@ -59,6 +59,7 @@ def load_features(folder: Path, name: str, item_ids: Sequence[str]) -> FeatureTa
 
     Raises:
         FeatureError: no such table, or it was made for another list of items, or its values were changed.
+        ArtifactError: its files are damaged.
     """
     if "+" in name:
         return fuse([load_features(folder, part, item_ids) for part in name.split("+")])

@@ -83,7 +83,10 @@ class FeatureTable:
 def fuse(tables: Sequence[FeatureTable]) -> FeatureTable:
     """Join tables side by side, each block scaled so that every row has length 1 (zero rows stay zero).
 
-    Without the scaling the modality with the larger norm decides every similarity.
+    Without the scaling the modality with the larger norm decides every similarity. A single table comes back as it is.
+
+    Raises:
+        FeatureError: no table, or one that lacks items of the first.
     """
     if not tables:
         raise FeatureError("nothing to fuse; name at least one feature table")

@@ -51,10 +51,7 @@ def normalized_interactions(interactions: Interactions) -> SparseOperator:
 
 def mean_interactions(interactions: Interactions) -> SparseOperator:
     """(U, I) with 1/d_u where u took i: times a table of items, the mean over each user's items."""
-    lengths = np.diff(interactions.indptr)
-    shares = np.repeat(1.0 / np.maximum(lengths, 1), lengths)
-    matrix = sparse.csr_array((shares, interactions.indices, interactions.indptr), shape=interactions.shape)
-    return SparseOperator.from_scipy(matrix)
+    return SparseOperator.from_scipy(_row_means(_ones(interactions)))
 
 
 def _stacked(block: sparse.csr_array) -> sparse.csr_array:

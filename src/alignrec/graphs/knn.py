@@ -15,7 +15,7 @@ from scipy import sparse
 from torch import Tensor
 
 from alignrec.errors import FeatureError
-from alignrec.ops import SparseOperator, matmul
+from alignrec.ops import SMALLEST_NORM, SparseOperator, matmul
 from alignrec.types import FloatMatrix
 
 __all__ = ["KnnGraph", "knn", "knn_operator", "mixed_knn_operator"]
@@ -157,5 +157,6 @@ def _unit_rows(features: FloatMatrix, k: int, overwrite: bool) -> Tensor:
     norm = torch.linalg.vector_norm(table, dim=1, keepdim=True)
     if not bool(torch.isfinite(norm).all()):
         raise FeatureError("the features hold NaN, infinity or numbers too large to square; clean them first")
-    unit: Tensor = table.div_(norm.clamp_min(1e-12)) if overwrite else table / norm.clamp_min(1e-12)
+    norm = norm.clamp_min(SMALLEST_NORM)
+    unit: Tensor = table.div_(norm) if overwrite else table / norm
     return unit

@@ -25,9 +25,8 @@ from alignrec.ops import matmul
 
 __all__ = ["Sinkhorn", "sinkhorn_codes", "swapped_prediction"]
 
-_TILE_NUMBERS = (
-    1 << 22
-)  # 16 MB of float32; smaller tiles add to the (d, P) sums more often, larger ones leave the cache
+# 16 MB of float32; smaller tiles add to the (d, P) sums more often, larger ones leave the cache
+_TILE_NUMBERS = 1 << 22
 _LARGEST_EXPONENT = 40.0  # exp(±40) and sums of many such stay far inside float32; beyond it rows are shifted
 
 

@@ -73,7 +73,10 @@ def embedding_norm_rows(tables: Embeddings, batch: Batch) -> Tensor:
 def squared_norm(*tables: Tensor, batch_size: int) -> Tensor:
     """½ Σ_j ‖X_j‖²_F / batch_size.
 
-    `batch_size` is the configured one, also for an epoch's last, shorter batch, so that every row weighs the same.
+    Args:
+        tables: (B, d) each.
+        batch_size: B for a mean; the configured size, where a row of an epoch's last, shorter batch is to weigh as much
+            as any other.
     """
     return torch.stack([table.square().sum() for table in tables]).sum() / (2 * batch_size)
 

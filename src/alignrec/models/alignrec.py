@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 from alignrec.graphs import knn_operator, normalized_adjacency, normalized_interactions
 from alignrec.losses import bpr_loss, cosine_alignment, info_nce_rows, similarity_regularizer_rows, squared_norm
-from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
-from alignrec.models.projection import linear
-from alignrec.ops import project, propagate_mean, propagate_mean_rows, spmm
+from alignrec.models.base import Backbone, DistinctRows, batch_rows, check_neighbors, xavier_uniform_table
+from alignrec.models.projection import affine, linear
+from alignrec.ops import propagate, propagate_mean, propagate_mean_rows, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
 
@@ -119,18 +119,14 @@ class AlignRec(Backbone[AlignRecConfig]):
 
     def _content(self) -> tuple[Tensor, Tensor]:
         """Projected features (I, d), and gated id embeddings after the item-item graph (I, d)."""
-        hidden = project(self.features, self.project.weight) + self.project.bias
-        items = self.embedding[self.n_users :] * torch.sigmoid(self.gate(hidden))
-        for _ in range(self.config.n_content_layers):
-            items = spmm(self.neighbors, items)
-        return hidden, items
+        hidden = affine(self.project, self.features)
+        gated = self.embedding[self.n_users :] * torch.sigmoid(self.gate(hidden))
+        return hidden, propagate(self.neighbors, gated, self.config.n_content_layers)
 
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr`, `l2`, and those of `cca`, `uia`, `reg` whose weight is not zero."""
         config, content, behaviour = self.config, reps.views["content"], reps.views["behaviour"]
-        users = reps.final.users.index_select(0, batch.users)  # (B, d)
-        items = reps.final.items.index_select(0, torch.cat([batch.positives, batch.negatives]))
-        positives, negatives = items.chunk(2)
+        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
         rows = config.l2_batch_size or len(batch)
         terms = {
             "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1)),

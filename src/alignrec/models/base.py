@@ -29,8 +29,9 @@ C = TypeVar("C", bound=Settings)
 class Backbone(nn.Module, ABC, Generic[C]):
     """A recommender whose score is a dot product of user and item embeddings.
 
-    A backbone takes tensors and arrays, never files, devices or dictionaries of options. Its graphs are
-    non-persistent buffers: derived from `data`, they move with the model but are not saved with it.
+    A backbone takes tensors and arrays, never files, devices or dictionaries of options. It is made by
+    `cls(config, data, rng)`, and its initial parameters are drawn from `rng` alone. Its graphs are non-persistent
+    buffers: derived from `data`, they move with the model but are not saved with it.
     """
 
     Config: ClassVar[type[Settings]]

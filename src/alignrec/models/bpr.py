@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from alignrec.losses import bpr_loss, embedding_norm
-from alignrec.models.base import Backbone, xavier_normal_table
+from alignrec.models.base import Backbone, batch_rows, xavier_normal_table
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, Representations, TrainData
 
@@ -47,9 +47,7 @@ class BPR(Backbone[BPRConfig]):
 
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr` and `norm`."""
-        users = reps.final.users.index_select(0, batch.users)  # (B, d)
-        items = reps.final.items.index_select(0, torch.cat([batch.positives, batch.negatives]))
-        positives, negatives = items.chunk(2)  # (B, d) each
+        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
         return {
             "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1), epsilon=1e-10),
             "norm": self.config.reg_weight * embedding_norm(users, positives, negatives),

@@ -40,7 +40,6 @@ from alignrec.types import Batch, Embeddings, Representations, TrainData
 
 __all__ = ["LATTICE", "LATTICEConfig"]
 
-
 _SMALLEST_SUM = 1e-12
 
 

@@ -38,13 +38,11 @@ from alignrec.graphs import mean_interactions, normalized_adjacency
 from alignrec.losses import bpr_loss, embedding_norm, info_nce_against
 from alignrec.models.base import Backbone, DistinctRows, batch_rows, numbered_among_all, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
-from alignrec.ops import matmul, project, propagate, propagate_mean, spmm
+from alignrec.ops import SMALLEST_NORM, matmul, project, propagate, propagate_mean, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
 
 __all__ = ["LGMRec", "LGMRecConfig"]
-
-_SMALLEST_NORM = 1e-12
 
 
 class LGMRecConfig(Settings):
@@ -229,7 +227,7 @@ def _lengths(shares: Tensor, edges: Tensor) -> Tensor:
     """‖h y‖ of every row h of the shares (N, H), (N, 1): √(h y yᵀ hᵀ), in float64 as the squares may nearly cancel."""
     h, y = shares.double(), edges.double()
     squared = (matmul(h, matmul(y, y.t())) * h).sum(dim=1, keepdim=True)
-    return squared.clamp_min(_SMALLEST_NORM**2).sqrt().to(shares.dtype)
+    return squared.clamp_min(SMALLEST_NORM**2).sqrt().to(shares.dtype)
 
 
 def _tables(names: tuple[str, ...], projected: tuple[Tensor, ...], rows: DistinctRows | None) -> Mapping[str, Tensor]:

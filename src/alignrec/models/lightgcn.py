@@ -45,9 +45,7 @@ class LightGCN(Backbone[LightGCNConfig]):
         super().__init__(config, data)
         users = xavier_uniform_table(self.n_users, config.embedding_size, rng)
         items = xavier_uniform_table(self.n_items, config.embedding_size, rng)
-        self.embedding = nn.Parameter(
-            torch.cat([users, items])
-        )  # (U + I, d): one table, so that propagation needs no copy
+        self.embedding = nn.Parameter(torch.cat([users, items]))  # (U + I, d), one table: propagating copies nothing
         self.adjacency = normalized_adjacency(data.interactions)
 
     def represent(self) -> Representations:

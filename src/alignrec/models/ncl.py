@@ -30,12 +30,7 @@ from torch import Tensor, nn
 from alignrec.errors import SettingsError
 from alignrec.graphs import normalized_adjacency
 from alignrec.losses import bpr_loss_rows, embedding_norm_rows, info_nce_against
-from alignrec.models.base import (
-    Backbone,
-    DistinctRows,
-    numbered_among_all,
-    xavier_uniform_table,
-)
+from alignrec.models.base import Backbone, DistinctRows, numbered_among_all, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.ops import fit_centres, nearest_centres, propagate, propagate_mean, propagate_mean_rows
 from alignrec.settings import Settings

@@ -25,13 +25,7 @@ from torch import Tensor, nn
 
 from alignrec.graphs import normalized_adjacency, sample_edges
 from alignrec.losses import bpr_loss_rows, info_nce_against, squared_norm
-from alignrec.models.base import (
-    Backbone,
-    DistinctRows,
-    batch_rows,
-    numbered_among_all,
-    xavier_uniform_table,
-)
+from alignrec.models.base import Backbone, DistinctRows, batch_rows, numbered_among_all, xavier_uniform_table
 from alignrec.ops import SparseOperator, propagate_mean, propagate_mean_rows
 from alignrec.settings import Settings
 from alignrec.types import Batch, Representations, TrainData

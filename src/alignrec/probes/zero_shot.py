@@ -16,6 +16,7 @@ from scipy import sparse
 from alignrec.data import InteractionLog
 from alignrec.errors import DataError, FeatureError
 from alignrec.features import FeatureTable
+from alignrec.features.table import unit_rows
 from alignrec.probes.cosine_rank import CosineSpace
 from alignrec.probes.result import CUTOFFS, ProbeResult, check_cutoffs
 from alignrec.progress import Reporter
@@ -61,7 +62,7 @@ def zero_shot(
             f"{int(log.items.max())}; give features of the same dataset"
         )
     cases = _cases(log, len(features.matrix), tie_seed)
-    matrix = _unit(features.matrix) if normalize_rows else features.matrix
+    matrix = unit_rows(features.matrix) if normalize_rows else features.matrix
     space = CosineSpace(features.matrix)
     ranks = np.empty(len(cases.users), dtype=np.int64)
     for start in range(0, len(ranks), tile_users):
@@ -145,8 +146,3 @@ def _sums(histories: sparse.csr_array, matrix: FloatMatrix) -> NDArray[np.float6
 
 def _empty_rows(like: sparse.csr_array) -> sparse.csr_array:
     return sparse.csr_array((like.data[:0], like.indices[:0], np.zeros_like(like.indptr)), shape=like.shape)
-
-
-def _unit(matrix: FloatMatrix) -> FloatMatrix:
-    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return np.asarray(matrix / np.maximum(norms, 1e-12), dtype=np.float32)

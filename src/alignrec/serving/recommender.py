@@ -35,7 +35,7 @@ class Recommender:
             ArtifactError: no finished run, or the dataset is another one.
         """
         opened = Run.open(run)
-        return cls(opened.dataset(Path(dataset) if dataset is not None else None), opened.embeddings())
+        return cls(opened.dataset(dataset), opened.embeddings())
 
     def recommend(self, users: Sequence[str], k: int = 10, *, exclude: Exclude = "all") -> pl.DataFrame:
         """The k best items of each user.

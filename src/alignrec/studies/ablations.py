@@ -15,6 +15,7 @@ __all__ = ["ABLATIONS", "Variant", "ablation_rows", "variants"]
 _ILA = "plugin.fettle.item_alignment"
 _CLA = "plugin.fettle.cluster_alignment"
 _DT = "plugin.fettle.direction_tuning"
+_WHOLE = {"alignrec": "AlignRec", "dream": "DREAM"}  # what the row of the whole model is called
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,3 @@ def ablation_rows(
             )
         )
     return rows
-
-
-_WHOLE = {"alignrec": "AlignRec", "dream": "DREAM"}

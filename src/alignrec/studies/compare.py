@@ -15,11 +15,11 @@ import polars as pl
 
 from alignrec.errors import UsageError
 from alignrec.evaluation import (
-    BEYOND_KINDS,
     Significance,
+    divide_metrics,
     holm,
+    is_beyond,
     paired_t_test,
-    parse_metrics,
     seed_t_test,
     wilcoxon_test,
 )
@@ -63,9 +63,7 @@ class ComparisonTable:
     groups: tuple[RunGroup, ...]
     contrasts: tuple[Contrast, ...]
     baseline: str | None
-    untrained: Mapping[
-        str, Mapping[str, float]
-    ]  # label, such as "popularity" -> metric -> figure; empty: not asked for
+    untrained: Mapping[str, Mapping[str, float]]  # label ("popularity") -> metric -> figure; empty: not asked for
 
     def cell(self, group: RunGroup, name: str) -> Cell:
         """Mean and sample standard deviation over the seeds of a row; not marked as best."""
@@ -88,8 +86,7 @@ class ComparisonTable:
             for name, column in zip(self.metrics, columns, strict=True)
         ]
         shown = [
-            column if name.partition("@")[0] in BEYOND_KINDS else marked(column)
-            for name, column in zip(self.metrics, columns, strict=True)
+            column if is_beyond(name) else marked(column) for name, column in zip(self.metrics, columns, strict=True)
         ]
         rows = tuple(
             (label, seeds, tuple(column[number] for column in shown)) for number, (label, seeds) in enumerate(labels)
@@ -206,10 +203,7 @@ def compare(
     if split not in ("valid", "test"):
         raise UsageError(f"unknown split {split!r}; allowed: valid, test")
     names = tuple(dict.fromkeys(metrics))
-    beyond = tuple(name for name in names if name.partition("@")[0] in BEYOND_KINDS)
-    accuracy = [name for name in names if name not in beyond]
-    if accuracy or not beyond:
-        parse_metrics(accuracy)
+    accuracy, beyond = divide_metrics(names)
     evaluated = [read_evaluated(run, split=split, metrics=accuracy, beyond=beyond) for run in runs]
     groups = group_runs(evaluated, labels)
     tables = []

@@ -1,6 +1,5 @@
 """A table of figures with the best and the second best marked, for a terminal, in Markdown and in LaTeX."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +7,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
-from alignrec.probes.grids import escaped
+from alignrec.studies.text_grid import latex_table, latex_text, markdown_text
 
 __all__ = ["DIGITS", "Cell", "ComparisonGrid", "marked"]
 
@@ -43,7 +42,7 @@ class ComparisonGrid:
         table = Table(title=Text(self.title), title_justify="left", caption=caption, caption_justify="left")
         table.add_column("model", overflow="fold")  # what tells rows apart may stand at a label's end
         for name in ("seeds", *self.metrics):
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(name, justify="right", overflow="fold")  # a figure cut short would be another figure
         for label, seeds, cells in self.rows:
             table.add_row(Text(label), _count(seeds), *(_terminal(cell) for cell in cells))
         return table
@@ -53,7 +52,7 @@ class ComparisonGrid:
         head = " | ".join(["model", "seeds", *self.metrics])
         rule = " | ".join(["---", *["---:"] * (len(self.metrics) + 1)])
         rows = (
-            " | ".join([re.sub(r"([\\|*_<\[\]])", r"\\\1", label), _count(seeds), *(_markdown(cell) for cell in cells)])
+            " | ".join([markdown_text(label), _count(seeds), *(_markdown(cell) for cell in cells)])
             for label, seeds, cells in self.rows
         )
         table = "\n".join(f"| {line} |" for line in (head, rule, *rows))
@@ -61,26 +60,11 @@ class ComparisonGrid:
 
     def to_latex(self) -> str:
         r"""A `table` for the `booktabs` package; `\label` and place are left to the paper."""
-        head = " & ".join(["Model", "Seeds", *(escaped(name) for name in self.metrics)])
-        rows = (
-            " & ".join([_latex_signs(escaped(label)), _latex_signs(_count(seeds)), *(_latex(cell) for cell in cells)])
-            for label, seeds, cells in self.rows
-        )
-        caption = ". ".join([self.title, *self.notes])
-        lines = [
-            r"\begin{table}",
-            r"  \centering",
-            rf"  \caption{{{_latex_signs(escaped(caption))}}}",
-            rf"  \begin{{tabular}}{{l{'r' * (len(self.metrics) + 1)}}}",
-            r"    \toprule",
-            rf"    {head} \\",
-            r"    \midrule",
-            *(rf"    {row} \\" for row in rows),
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            r"\end{table}",
+        head = ["Model", "Seeds", *map(latex_text, self.metrics)]
+        rows = [
+            [latex_text(label), latex_text(_count(seeds)), *map(_latex, cells)] for label, seeds, cells in self.rows
         ]
-        return "\n".join(lines) + "\n"
+        return latex_table(". ".join([self.title, *self.notes]), "l" + "r" * (len(head) - 1), head, rows)
 
 
 def marked(cells: Sequence[Cell]) -> list[Cell]:
@@ -111,7 +95,7 @@ def _markdown(cell: Cell) -> str:
 
 
 def _latex(cell: Cell) -> str:
-    return _LATEX[cell.place].format(_latex_signs(_figure(cell))) + _latex_signs(_spread(cell) + cell.sign)
+    return _LATEX[cell.place].format(latex_text(_figure(cell))) + latex_text(_spread(cell) + cell.sign)
 
 
 def _figure(cell: Cell) -> str:
@@ -124,8 +108,3 @@ def _count(seeds: int | None) -> str:
 
 def _spread(cell: Cell) -> str:
     return "" if cell.std is None else f" ± {cell.std:.{DIGITS}f}"
-
-
-def _latex_signs(text: str) -> str:
-    signs = {"±": r"$\pm$", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$", "<": "$<$", ">": "$>$", "–": "--"}
-    return "".join(signs.get(sign, sign) for sign in text)

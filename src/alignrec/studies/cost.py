@@ -205,13 +205,19 @@ class _Measured:
 
     def cost(self, reference: "_Measured") -> ModelCost:
         """What was measured, beside the reference."""
-        mine, theirs = self._medians(), reference._medians()
-        parameters = sum(weight.numel() for weight in self._trained)
-        ratios = (mine[1] / max(theirs[1], 1e-9), mine[0] / max(theirs[0], 1e-9))
-        return ModelCost(self.name, parameters, *mine, *ratios)
+        mine, theirs = self._times, reference._times
+        return ModelCost(
+            model=self.name,
+            parameters=sum(weight.numel() for weight in self._trained),
+            inference_seconds=statistics.median(mine.inference),
+            epoch_seconds=statistics.median(mine.epoch),
+            epoch_ratio=_median_ratio(mine.epoch, theirs.epoch),
+            inference_ratio=_median_ratio(mine.inference, theirs.inference),
+        )
 
-    def _medians(self) -> tuple[float, float]:
-        return statistics.median(self._times.inference), statistics.median(self._times.epoch)
+
+def _median_ratio(times: Sequence[float], reference: Sequence[float]) -> float:
+    return statistics.median(times) / max(statistics.median(reference), 1e-9)
 
 
 def _seconds(clock: Callable[[], float], work: Callable[[], object]) -> float:

@@ -18,7 +18,7 @@ from alignrec.encoders.patch_kmeans import PatchKMeans
 from alignrec.encoders.text_tokens import TextTokenizer, TextTokenizerSettings
 from alignrec.encoders.token_usage import TokenUsage, measure_usage
 from alignrec.errors import ArtifactError, DataError
-from alignrec.runtime import derive_seed, numpy_rng
+from alignrec.runtime import numpy_rng
 from alignrec.studies.pretraining_plan import PretrainingPlan
 
 __all__ = ["loading_workers", "make_readers", "visual_usage"]
@@ -85,7 +85,7 @@ def loading_workers() -> int:
 
 def _pictures(images: ImageCache, seed: int) -> Iterator[Tensor]:
     """Those that can be read, in random order."""
-    order = np.random.default_rng(derive_seed(seed, "patches")).permutation(np.flatnonzero(images.found))
+    order = numpy_rng(seed, "patches").permutation(np.flatnonzero(images.found))
     return (images.load(order[start : start + _PICTURES]) for start in range(0, len(order), _PICTURES))
 
 

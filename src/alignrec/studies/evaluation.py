@@ -57,7 +57,7 @@ def evaluate(
         UsageError: an unknown metric.
     """
     opened = run if isinstance(run, Run) else Run.open(run)
-    data = opened.dataset(Path(dataset) if dataset is not None else None)
+    data = opened.dataset(dataset)
     reports = RunReports(
         _evaluate(data, opened.embeddings(), metrics), _evaluate(data, popularity(data.split("train")), metrics)
     )

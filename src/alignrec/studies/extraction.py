@@ -81,8 +81,7 @@ def run_extraction(
         settings: of `ExtractionSettings`.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         threads: CPU threads of the encoder; one makes the run repeatable to the byte.
-        workers: processes that decode pictures; 0: the thread that reads does; None: 0 beside one thread, else
-                up to 4.
+        workers: processes that decode pictures; 0: the thread that reads does; None: 0 beside one thread, else up to 4.
         save: put the table into the dataset's features, before the shards it was made of are removed.
 
     Raises:

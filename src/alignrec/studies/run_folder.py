@@ -144,13 +144,13 @@ class Run:
         where = {"dataset_path": str(dataset_path.resolve()), "command": command}
         write_json(self.path / "run.json", {"format": _FORMAT, **asdict(plan), **where})
 
-    def dataset(self, path: Path | None = None) -> Dataset:
+    def dataset(self, path: str | Path | None = None) -> Dataset:
         """The dataset the run was trained on, from `path` if it has moved.
 
         Raises:
-            ArtifactError: another dataset is there now.
+            ArtifactError: no dataset is there, or another one.
         """
-        dataset = Dataset.load(path or self.dataset_path)
+        dataset = Dataset.load(self.dataset_path if path is None else path)
         if dataset.content_hash != self.plan.dataset["hash"]:
             raise ArtifactError(f"{dataset.path} is not the dataset that {self.path} was trained on; give its folder")
         return dataset

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from alignrec.errors import ArtifactError, UsageError
+from alignrec.settings import by_full_name
 from alignrec.studies.run_folder import Run, RunPlan
 from alignrec.studies.run_identity import run_key, with_present_settings
 
@@ -57,6 +58,7 @@ def read_evaluated(path: str | Path, *, split: str, metrics: Sequence[str], beyo
 
     Raises:
         ArtifactError: no finished run; one that was not evaluated, or not by these metrics; files that disagree.
+        UsageError: its report has no such split.
     """
     run = Run.open(path)
     plan = with_present_settings(run.plan)
@@ -152,6 +154,6 @@ def _name(plan: RunPlan) -> str:
 
 def _choices(plan: RunPlan) -> dict[str, str]:
     """Every setting as `--set` names it, and the beginning of each feature table's hash, as text."""
-    settings = {f"{section}.{key}": value for section, keys in plan.settings.items() for key, value in keys.items()}
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
+    settings = by_full_name(plan.settings)
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
     return texts | {f"features.{name}": digest[:8] for name, digest in plan.features.items()}

@@ -35,7 +35,7 @@ def plan_run(
 
     Raises:
         SettingsError: unknown model, plug-in or setting, or settings that nothing reads.
-        ArtifactError: the dataset has no such features.
+        FeatureError: the dataset has no such features.
     """
     _refuse_ill_typed(features, plugins, settings)
     cls = model_class(model)

@@ -118,7 +118,7 @@ def segment_tables(
     tables = []
     for digest in dict.fromkeys(group.plan.dataset["hash"] for group in groups):
         mine = [group for group in groups if group.plan.dataset["hash"] == digest]
-        data = Run.open(next(iter(mine[0].runs.values())).path).dataset(Path(dataset) if dataset else None)
+        data = Run.open(next(iter(mine[0].runs.values())).path).dataset(dataset)
         found = {group.label: _of_seeds(group, data, names, cutoff, long_tail) for group in mine}
         segments = dict.fromkeys(segment for reports in found.values() for segment in reports)
         rows = [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from alignrec.artifacts import read_json, write_bytes, write_json
 from alignrec.errors import AlignrecError, ArtifactError, UsageError
-from alignrec.evaluation import BEYOND_CUTOFF, BEYOND_KINDS, DEFAULT_METRICS, parse_metrics
+from alignrec.evaluation import BEYOND_CUTOFF, DEFAULT_METRICS, divide_metrics
 from alignrec.studies.compare import Comparison, compare
 from alignrec.studies.run_folder import Run
 from alignrec.studies.study_cells import study_cells
@@ -121,7 +121,8 @@ def run_study(
 
     Raises:
         StudyStoppedError: Ctrl-C; the same call goes on.
-        UsageError, SettingsError, DataError, ArtifactError: the study cannot be run as it is written.
+        UsageError, SettingsError, DataError, FeatureError, ArtifactError: the study cannot be run as it is written.
+        AlignrecError: every run failed; the message is the first one's.
     """
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
@@ -160,14 +161,11 @@ def _accuracy_metrics(names: Sequence[str]) -> list[str]:
     Raises:
         UsageError: an unknown metric.
     """
-    beyond = [name for name in names if name.partition("@")[0] in BEYOND_KINDS]
+    accuracy, beyond = divide_metrics(names)
     other = next((name for name in beyond if name.partition("@")[2] != str(BEYOND_CUTOFF)), None)
     if other is not None:
         kind = other.partition("@")[0]
         raise UsageError(f"{other!r} is not measured; lists have {BEYOND_CUTOFF} places: write {kind}@{BEYOND_CUTOFF}")
-    accuracy = [name for name in names if name not in beyond]
-    if accuracy or not beyond:
-        parse_metrics(accuracy)
     return accuracy
 
 

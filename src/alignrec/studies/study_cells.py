@@ -68,7 +68,8 @@ def study_cells(study: StudySettings, *, device: str = "cpu") -> list[Cell]:
 
     Raises:
         SettingsError: an unknown model, plug-in or setting.
-        ArtifactError, DataError: a dataset or features that are not there.
+        ArtifactError: a dataset that is not there.
+        FeatureError: features that it does not have.
     """
     found = []
     for name, folder in study.datasets.items():

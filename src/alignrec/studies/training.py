@@ -65,6 +65,8 @@ def train(  # noqa: PLR0913  (one argument per option of the command)
 
     Raises:
         SettingsError: unknown model, plug-in or setting, or features that one of them needs are missing.
+        DataError: the dataset is only in memory, or its validation split is empty.
+        FeatureError: the dataset has no such features.
         ArtifactError: `out` holds another run, or another process writes it.
         MissingExtraError: a tracker is not installed.
         TrackingError: a tracker cannot be begun with.

@@ -84,7 +84,11 @@ def capture_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], model: nn.Module) -> None:
-    """Put back what `capture_optimizer` took."""
+    """Put back what `capture_optimizer` took.
+
+    Raises:
+        ArtifactError: it is of a model with more parameters.
+    """
     full = optimizer.state_dict()
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():

@@ -18,7 +18,7 @@ from alignrec.graphs import mean_interactions
 from alignrec.losses import Needs
 from alignrec.models.base import DistinctRows
 from alignrec.models.lazy import LazyMapping
-from alignrec.models.projection import FeatureProjection
+from alignrec.models.projection import FeatureProjection, linear
 from alignrec.ops import SparseOperator, spmm
 from alignrec.runtime import torch_rng
 from alignrec.types import Batch, Embeddings, Representations, TrainData
@@ -119,7 +119,6 @@ def _rows_of(tables: Embeddings, rows: DistinctRows) -> Embeddings:
 
 def _linear(data: TrainData, name: str, size: int, seed: int) -> nn.Linear:
     """A map from the features `name` to width `size`; which other features there are changes nothing in it."""
-    layer: nn.Linear = nn.Linear(data.features[name].shape[1], size, device="meta").to_empty(device="cpu")
-    nn.init.xavier_uniform_(layer.weight, generator=torch_rng(seed, "projection", name))
+    layer = linear(data.features[name].shape[1], size, torch_rng(seed, "projection", name), "xavier_uniform")
     nn.init.zeros_(layer.bias)
     return layer

@@ -68,7 +68,7 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True)
 class FitResult:
-    """How training ended; the objective then holds the weights of the best epoch."""
+    """How training ended; the objective then holds the weights that the setting `keep` names."""
 
     status: str  # "patience", "epochs" or "interrupted"
     epochs: int
@@ -102,7 +102,7 @@ class Job:
 def run_loop(
     job: Job, settings: LoopSettings, *, seed: int, files: RunFiles | None = None, label: str = "training"
 ) -> FitResult:
-    """Train until patience or epochs run out, and leave the best epoch's weights in the objective.
+    """Train until patience or epochs run out, and leave the weights that `settings.keep` names in the objective.
 
     Args:
         job: see `Job`.

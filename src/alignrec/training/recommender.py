@@ -76,7 +76,7 @@ def fit(  # noqa: PLR0913  (what is trained, on what, how, and where it is writt
     label: str = "training",
     observers: Sequence[Observer] = (),
 ) -> FitResult:
-    """Train `objective` on `data`; afterwards it holds the weights of the epoch that validated best.
+    """Train `objective` on `data`; afterwards it holds the weights of the epoch that validated best (see `keep`).
 
     Args:
         objective: backbone and plug-ins; moved to `device`.

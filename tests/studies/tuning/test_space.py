@@ -27,6 +27,17 @@ def test_every_plugin_has_a_list_and_its_settings_take_every_value_in_it(plugin)
         assert [getattr(cls.Config.create({key: value}), key) for value in values] == list(values)
 
 
+@pytest.mark.parametrize("name", [*MODELS, *PLUGINS])
+def test_what_runs_without_tuning_is_one_of_the_values_tuning_tries(name):
+    for table, section in ((MODELS, "model."), (PLUGINS, "")):
+        if name in table:
+            defaults = table[name].Config().model_dump()
+            tried = {
+                key.removeprefix(section): v for key, v in table[name].search_space.items() if "training" not in key
+            }
+            assert {key: defaults[key] for key in tried if defaults[key] not in tried[key]} == {}
+
+
 def test_alignrecs_default_space_is_the_grid_of_its_paper():
     space = build_space("alignrec", [], {}, {})
     assert space.as_json() == {"model.reg_weight": [0.1, 0.2, 0.3], "training.lr": [3e-4, 1e-4]}
@@ -105,6 +116,11 @@ def test_a_grid_has_no_ranges():
 def test_what_cannot_be_searched_is_refused_by_name(name, values, message):
     with pytest.raises(SettingsError, match=message):
         build_space("lightgcn", [], {}, {name: values})
+
+
+def test_the_order_in_which_plugins_are_named_does_not_change_the_space():
+    one, other = (build_space("lightgcn", names, {}, {}) for names in (["uia", "cca"], ["cca", "uia"]))
+    assert list(one.as_json()) == list(other.as_json())
 
 
 def test_a_setting_is_fixed_or_searched_not_both():

@@ -72,7 +72,7 @@ def record_again(run: str | Path, name: str, *, dataset: str | Path | None = Non
     file = _MAKERS[name][0]
     if _whole(first.path / file, first.report()["training"]["epochs"]):
         return
-    data, features = first.dataset(Path(dataset) if dataset is not None else None), list(first.plan.features)
+    data, features = first.dataset(dataset), list(first.plan.features)
     with tempfile.TemporaryDirectory(dir=first.path.parent, prefix=f".{first.path.name}.") as place:
         out = Path(place) / "run"
         recorder = trace_recorder(name, data, features, out)

@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from alignrec.errors import SettingsError, UsageError
-from alignrec.evaluation import BEYOND_KINDS, parse_metrics
+from alignrec.evaluation import divide_metrics
+from alignrec.settings import by_full_name
 from alignrec.studies.compare import DEFAULT_COMPARED
 from alignrec.studies.figures.style import COLUMN, colour, house_style, marker, panels
 from alignrec.studies.run_folder import RunPlan
@@ -55,10 +56,7 @@ def read_sensitivity(
         ArtifactError: a run that is not finished or not evaluated by these metrics.
     """
     names = list(dict.fromkeys(metrics))
-    beyond = [name for name in names if name.partition("@")[0] in BEYOND_KINDS]
-    accuracy = [name for name in names if name not in beyond]
-    if accuracy or not beyond:
-        parse_metrics(accuracy)
+    accuracy, beyond = divide_metrics(names)
     evaluated = [read_evaluated(run, split=split, metrics=accuracy, beyond=beyond) for run in runs]
     values = [_value(run, setting) for run in evaluated]
     _refuse_other_differences(evaluated, setting)
@@ -93,8 +91,9 @@ def _place(plan: RunPlan, setting: str) -> tuple[str, str, list[str]]:
     section = sections[-1] if sections else ""
     key, *rest = setting.removeprefix(f"{section}.").split(".")
     if not section or key not in plan.settings[section]:
-        allowed = ", ".join(f"{name}.{key}" for name, keys in plan.settings.items() for key in keys)
-        raise SettingsError(f"these runs have no setting {setting!r}; there are: {allowed}")
+        raise SettingsError(
+            f"these runs have no setting {setting!r}; there are: {', '.join(by_full_name(plan.settings))}"
+        )
     return section, key, rest
 
 

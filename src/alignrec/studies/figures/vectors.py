@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from alignrec.artifacts import read_arrays
 from alignrec.errors import UsageError
+from alignrec.features.table import unit_rows
 from alignrec.runtime import derive_seed, numpy_rng
 from alignrec.studies.figures.run_names import name_runs, open_runs
 from alignrec.studies.figures.style import COLUMN, PAGE, colour, house_style, line_sample, marker, panels
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_VIEWS", "VectorSample", "draw_vectors", "mean_cosine", "read_vectors"]
 
 DEFAULT_VIEWS = ("content.items", "behaviour.items")
-_SIDES = ("items", "users")
 _FEWEST = 5  # pairs; fewer make no neighbourhoods
 _PERPLEXITY = 30.0
 
@@ -83,7 +83,7 @@ def read_vectors(
     for name, run in zip(name_runs(opened, labels), opened, strict=True):
         tables = _tables(run, views)
         rows = _pairs(run, views, tables, dataset)
-        units = [_unit_rows(table) for table in tables]
+        units = [unit_rows(table) for table in tables]
         for view, table, numbers in zip(views[1:], units[1:], rows[1:], strict=True):
             cosines.append((name, views[0], view, mean_cosine(units[0], table, rows[0], numbers), len(numbers)))
         rng = numpy_rng(seed, "vectors")
@@ -133,7 +133,7 @@ def _pairs(
     if len(set(sides)) == 1:
         rows = [np.arange(len(tables[0]))] * len(views)
     else:
-        train = run.dataset(Path(dataset) if dataset is not None else None).split("train").tocoo()
+        train = run.dataset(dataset).split("train").tocoo()
         of = {"users": train.row.astype(np.int64), "items": train.col.astype(np.int64)}
         rows = [of[side] for side in sides]
     known = np.ones(len(rows[0]), dtype=np.bool_)
@@ -142,10 +142,6 @@ def _pairs(
     if known.sum() < _FEWEST:
         raise UsageError(f"{run.path} has {known.sum()} pairs of {', '.join(views)}; at least {_FEWEST} can be shown")
     return [numbers[known] for numbers in rows]
-
-
-def _unit_rows(table: FloatMatrix) -> FloatMatrix:
-    return np.asarray(table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12))
 
 
 def _places(units: Sequence[FloatMatrix], rows: Sequence[NDArray[np.int64]], seed: int) -> list[NDArray[np.float32]]:

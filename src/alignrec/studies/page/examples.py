@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from alignrec.data import Dataset
+from alignrec.data import SPLITS, Dataset
 from alignrec.ranking import top_k
 from alignrec.runtime import numpy_rng
 from alignrec.studies.page.parts import notes
@@ -67,7 +67,7 @@ def _taken(data: Dataset, user: int) -> dict[str, NDArray[np.int64]]:
         places = places[np.argsort(-data.log.timestamps[places], kind="stable")]
     splits = data.log.splits[places]
     items = data.log.items[places].astype(np.int64)
-    return {name: items[splits == number] for number, name in enumerate(("train", "valid", "test"))}
+    return {name: items[splits == number] for number, name in enumerate(SPLITS)}
 
 
 def examples_markup(results: DatasetResults, *, users: int, seed: int, budget: int) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alignrec.data import Dataset
 from alignrec.errors import ArtifactError, DataError, UsageError
-from alignrec.studies.compare import ComparisonTable, compare
+from alignrec.studies.compare import ComparisonTable
 from alignrec.studies.run_folder import Run, RunPlan
 from alignrec.studies.study import Study, StudyEntry
 
@@ -60,28 +60,14 @@ def gather_results(study: Study, datasets: Mapping[str, str | Path] | None = Non
     found = []
     for name in study.settings.datasets:
         entries = tuple(entry for entry in study.entries if entry.dataset == name)
-        data, absence = _dataset(entries, Path(given[name]) if name in given else None)
-        found.append(DatasetResults(name, entries, _table(study, entries), data, absence))
+        data, absence = _dataset(entries, given.get(name))
+        done = any(entry.run is not None for entry in entries)
+        table = study.comparison(dataset=name).tables[0] if done else None
+        found.append(DatasetResults(name, entries, table, data, absence))
     return found
 
 
-def _table(study: Study, entries: tuple[StudyEntry, ...]) -> ComparisonTable | None:
-    done = [(entry, entry.run) for entry in entries if entry.run is not None]
-    labels = {run.path: entry.row for entry, run in done}
-    if not labels:
-        return None
-    baseline = study.settings.baseline
-    return compare(
-        list(labels),
-        metrics=study.settings.metrics,
-        baseline=baseline if baseline in labels.values() else None,
-        labels=labels,
-        popularity=True,
-        datasets={run.plan.dataset["hash"]: entry.dataset for entry, run in done},
-    ).tables[0]
-
-
-def _dataset(entries: tuple[StudyEntry, ...], moved_to: Path | None) -> tuple[Dataset | None, str]:
+def _dataset(entries: tuple[StudyEntry, ...], moved_to: str | Path | None) -> tuple[Dataset | None, str]:
     run = next((entry.run for entry in entries if entry.run is not None), None)
     if run is None:
         return None, "no run is finished"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from alignrec.settings import by_full_name
 from alignrec.studies.page.parts import folded, notes, table
 from alignrec.studies.page.results import DatasetResults
 from alignrec.studies.run_folder import RunPlan
@@ -42,7 +43,7 @@ def settings_markup(settings: StudySettings, results: list[DatasetResults]) -> s
 
 def differing_settings(plans: Mapping[str, RunPlan]) -> dict[str, Flat]:
     """Row -> those of its settings in which rows that have them differ; `model.` settings among rows of one model."""
-    flat = {row: _flat(plan) for row, plan in plans.items()}
+    flat = {row: by_full_name(plan.settings) for row, plan in plans.items()}
     found = {}
     for row, mine in flat.items():
         others = {
@@ -68,10 +69,6 @@ def _plans(results: list[DatasetResults]) -> dict[str, RunPlan]:
     return found
 
 
-def _flat(plan: RunPlan) -> Flat:
-    return {f"{section}.{key}": value for section, keys in plan.settings.items() for key, value in keys.items()}
-
-
 def _features(row: RowSettings) -> str:
     if isinstance(row.features, list):
         return ", ".join(row.features) or "–"
@@ -85,7 +82,7 @@ def _whole(label: str, row: RowSettings, plans: Mapping[str, RunPlan]) -> str:
         return folded(f"All settings of {label}", f"{said}\n<ul>{values}</ul>")
     lines = [
         [f'<th scope="row"><code>{escape(name)}</code></th>', f"<td><code>{escape(_text(value))}</code></td>"]
-        for name, value in _flat(plans[label]).items()
+        for name, value in by_full_name(plans[label].settings).items()
     ]
     return folded(f"All settings of {label}", table(f"Settings of {label}", [("setting", ""), ("value", "")], lines))
 

@@ -7,11 +7,9 @@ from alignrec.studies.compare import ComparisonTable, Contrast
 from alignrec.studies.comparison_grid import DIGITS, Cell
 from alignrec.studies.page.parts import folded, notes, table
 from alignrec.studies.page.results import DatasetResults
-from alignrec.studies.study import StudyEntry
+from alignrec.studies.study import NOT_RUN, StudyEntry
 
 __all__ = ["results_markup"]
-
-_NOT_RUN = "not run yet"
 
 
 def results_markup(results: DatasetResults, metrics: list[str], baseline: str | None = None) -> str:
@@ -20,9 +18,8 @@ def results_markup(results: DatasetResults, metrics: list[str], baseline: str | 
     headers = [("model", ""), ("seeds", "number"), *((name, "number") for name in metrics)]
     grid = found.grid() if found is not None else None
     shown = {label: (seeds, cells) for label, seeds, cells in (grid.rows if grid else ())}
-    rows = []
-    untrained = results.table.untrained if results.table is not None else {}
-    rows += [[_label(name), *_line(*shown[name])] for name in untrained if name in shown and name not in results.rows]
+    untrained = found.untrained if found is not None else {}
+    rows = [[_label(name), *_line(*shown[name])] for name in untrained if name in shown and name not in results.rows]
     for label in results.rows:
         failed = [entry for entry in results.failures if entry.row == label]
         if label in shown:
@@ -74,14 +71,14 @@ def _figure(cell: Cell) -> str:
 def _nothing(failed: list[StudyEntry], width: int) -> str:
     """The first error of a row that has no run, across all its figures."""
     errors = list(dict.fromkeys(entry.error or "" for entry in failed))
-    state = "" if errors == [_NOT_RUN] else "failed: "
+    state = "" if errors == [NOT_RUN] else "failed: "
     return f'<td class="failed" colspan="{width}">{state}{escape(errors[0])}</td>'
 
 
 def _failures(failed: list[StudyEntry], shown: set[str]) -> str:
     """Every error that the table does not say: of rows that have other runs, and of rows with several errors."""
     told = dict(reversed([(entry.row, entry.error) for entry in failed if entry.row not in shown]))  # the first of each
-    real = [entry for entry in failed if entry.error not in (_NOT_RUN, told.get(entry.row))]
+    real = [entry for entry in failed if entry.error not in (NOT_RUN, told.get(entry.row))]
     if not real:
         return ""
     items = "\n".join(

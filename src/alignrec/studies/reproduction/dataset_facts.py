@@ -1,18 +1,17 @@
 """Is this dataset the one a paper reports on? By its counts, the sizes of its splits, and the rule of the split."""
 
-from alignrec.data import Dataset, split_family
+from alignrec.data import SPLITS, Dataset, split_family
 from alignrec.studies.reproduction.published import PublishedTable, published_table
 
 __all__ = ["counts_of", "data_differences", "describe_data"]
 
 _STATISTICS = (("cikm24", "table1"), ("dream", "table1"))
-_SPLITS = ("train", "valid", "test")
 
 
 def counts_of(data: Dataset) -> dict[str, int]:
     """Users, items, interactions, and interactions by split and the items in them, as published tables call them."""
     counts = {"users": data.n_users, "items": data.n_items, "interactions": len(data.log)}
-    for code, name in enumerate(_SPLITS):
+    for code, name in enumerate(SPLITS):
         rows = data.log.splits == code
         counts |= {name: int(rows.sum()), f"items in {name}": len(set(data.log.items[rows].tolist()))}
     return counts
@@ -38,7 +37,7 @@ def describe_data(data: Dataset) -> str:
     """One line: counts, sizes of the splits, and the rule that made them."""
     split = data.about.get("split", {})
     counts, family = counts_of(data), split_family(data.log.users, data.log.splits).name
-    sizes = "/".join(f"{counts[name]:,}" for name in _SPLITS)
+    sizes = "/".join(f"{counts[name]:,}" for name in SPLITS)
     rule = str(split.get("rule", "unknown"))
     if _is_drawn_here(data):
         rule += f" with seed {data.about.get('seed')}, so another draw than the published one"

@@ -29,7 +29,7 @@ class RowRecipe:
     settings: Values = field(default_factory=dict)  # hyper-parameters: a run tuned on validation may have others
     fixed: Values = field(default_factory=dict)  # what makes the row what it is
     plugins: tuple[str, ...] = ()
-    features: str = ""  # name of a feature set, see `reproduce_features`; empty: none
+    features: str = ""  # name of a feature set, see `reproduction.features`; empty: none
 
 
 @dataclass(frozen=True)

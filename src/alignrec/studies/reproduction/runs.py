@@ -4,7 +4,7 @@ A run that was tuned on validation has other settings than a row's, so no key fi
 (`given`), or the best by validation of those that are there is taken for each row (`reuse`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from alignrec.data import Dataset
 from alignrec.errors import UsageError
 from alignrec.evaluation import DEFAULT_METRICS
+from alignrec.settings import by_full_name
 from alignrec.studies.evaluation import evaluate
 from alignrec.studies.reproduction.features import FeatureSets
 from alignrec.studies.reproduction.recipes import RowRecipe
@@ -132,14 +133,8 @@ def _fits(run: Run, row: RowRecipe, sets: FeatureSets) -> bool:
     alike = (plan.model, tuple(sorted(plan.plugins)), tuple(plan.features))
     if alike != (row.model, tuple(sorted(row.plugins)), sets.tables(row.features)):
         return False
-    values = dict(_full_names(plan.settings))
+    values = by_full_name(plan.settings)
     return all(values.get(name) == value for name, value in row.fixed.items())
-
-
-def _full_names(settings: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
-    for section, keys in settings.items():
-        for key, value in keys.items():
-            yield f"{section}.{key}", value
 
 
 def _validated(runs: Sequence[Run]) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from alignrec.errors import AlignrecError, MissingExtraError
+from alignrec.settings import by_full_name
 from alignrec.studies.run_folder import Run, RunPlan
 
 __all__ = ["Outcome", "Sink", "TrackedRun", "TrackingError", "epoch_values", "missing_extra", "series_name"]
@@ -105,9 +106,7 @@ def _flat(plan: RunPlan) -> Iterator[tuple[str, Any]]:
     # names of features are free, names of parameters are not
     yield "features", ", ".join(plan.features)
     yield "features.hash", ", ".join(plan.features.values())
-    for section, values in plan.settings.items():
-        for key, value in values.items():
-            yield f"{section}.{key}", value
+    yield from by_full_name(plan.settings).items()
     for name in ("seed", "device", "threads"):
         yield name, getattr(plan, name)
     for package, number in plan.versions.items():

@@ -147,10 +147,8 @@ class _Follower:
             for missing in [line] if epoch == self._told + 1 else self._lacking():
                 self._tell_one(missing)
         except TrackingError as error:
-            self._silent_until, self._wait = (
-                epoch + self._wait,
-                self._wait * 2,
-            )  # a server that is down takes long to ask
+            # a server that is down takes long to ask
+            self._silent_until, self._wait = epoch + self._wait, self._wait * 2
             _say(f"{error}; training goes on, what is missing is told later")
         else:
             self._wait = 1

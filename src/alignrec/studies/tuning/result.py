@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alignrec.artifacts import write_bytes, write_json
+from alignrec.settings import by_full_name
 from alignrec.studies.run_folder import Run
 from alignrec.studies.tuning.proposals import SamplerName
 from alignrec.studies.tuning.trials import PrunerName, Trial
@@ -121,8 +122,7 @@ class TuneResult:
             words += ["--features", name]
         for name in task.plugins:
             words += ["--plugin", name]
-        fixed = {f"{section}.{key}": value for section, keys in task.settings.items() for key, value in keys.items()}
-        for name, value in {**fixed, **parameters}.items():
+        for name, value in {**by_full_name(task.settings), **parameters}.items():
             words += ["--set", f"{name}={_text(value)}"]
         words += ["--seed", str(seed), "--device", device, "--threads", str(threads), "--out", str(out)]
         return shlex.join(words)

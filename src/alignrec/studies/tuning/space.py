@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from alignrec.errors import SettingsError
 from alignrec.losses import plugin_class
 from alignrec.models import model_class
-from alignrec.settings import Settings
+from alignrec.settings import Settings, by_full_name
 from alignrec.studies.run_folder import PLUGIN_PREFIX
 from alignrec.studies.run_planning import Sections
 from alignrec.training import TrainingSettings
@@ -135,9 +135,8 @@ def build_space(
     classes |= {section: plugin.Config for section, plugin in attached.items()}
     given: dict[str, Any] = dict(cls.search_space) if defaults else {}
     if defaults:
-        for section, plugin in attached.items():
-            given |= {f"{section}.{key}": values for key, values in plugin.search_space.items()}
-    taken = {f"{section}.{key}" for section, values in fixed.items() for key in values}
+        given |= by_full_name({section: plugin.search_space for section, plugin in attached.items()})
+    taken = by_full_name(fixed).keys()
     both = sorted(taken & set(asked))
     if both:
         raise SettingsError(f"setting {both[0]!r} is fixed and searched; leave out one of --set and --space")

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from alignrec.models import create_model, use_row_gradients
+from alignrec.models import create_model
 from alignrec.runtime import numpy_rng, torch_rng
-from alignrec.training import RowAdam
+from alignrec.training import TrainingSettings
 from alignrec.training.objective import Objective, attach_plugins
+from alignrec.training.recommender import make_optimizer
 from alignrec.types import Batch, TrainData
 from benchmarks import baby, plain, plain_content
 from benchmarks.measure import Row, peak_megabytes
@@ -112,8 +113,7 @@ def _plain_step(model: nn.Module) -> Callable[[Batch], float]:
 
 
 def _our_step(objective: Objective) -> Callable[[Batch], float]:
-    use_row_gradients(objective)
-    optimizer = RowAdam([p for p in objective.parameters() if p.requires_grad], lr=1e-3, fused=True)
+    optimizer = make_optimizer(objective, TrainingSettings(lr=1e-3), torch.device("cpu"))
     return train(lambda batch: torch.stack(list(objective(batch).values())).sum(), optimizer)
 
 

@@ -5,9 +5,9 @@ from checkerboard import checkerboard
 from alignrec.errors import TrainingError
 from alignrec.models import create_model
 from alignrec.runtime import torch_rng
-from alignrec.training import Objective, TrainingSettings, embed, fit
-from alignrec.training.recommender import TripleSource
-from alignrec.types import Embeddings
+from alignrec.training import Objective, RowAdam, TrainingSettings, embed, fit
+from alignrec.training.recommender import TripleSource, make_optimizer
+from alignrec.types import Batch, Embeddings
 
 SEED = 7
 
@@ -148,3 +148,16 @@ def test_a_users_own_items_are_never_negatives() -> None:
     batch = next(iter(TripleSource(data, 4096, SEED, torch.device("cpu")).epoch(1)))
     matrix = data.interactions.toarray()
     assert not matrix[batch.users.numpy(), batch.negatives.numpy()].any()
+
+
+def test_rows_have_gradients_of_their_own_on_the_cpu_unless_the_norm_of_all_is_wanted() -> None:
+    kinds = []
+    for clip in (None, 1.0):
+        data, _ = checkerboard()
+        objective = Objective(create_model("freedom", data, torch.Generator().manual_seed(0), {"n_neighbors": 3}))
+        settings = TrainingSettings(weight_decay=0.1, gradient_clip=clip)
+        optimizer = make_optimizer(objective, settings, torch.device("cpu"))
+        torch.stack(list(objective(Batch(*torch.tensor([[0], [0], [1]]))).values())).sum().backward()
+        table = next(p for name, p in objective.named_parameters() if name.endswith("table"))
+        kinds.append((type(optimizer), table.grad.is_sparse, optimizer.param_groups[0]["weight_decay"]))
+    assert kinds == [(RowAdam, True, 0.1), (torch.optim.Adam, False, 0.1)]

@@ -18,11 +18,11 @@ from alignrec.data import Dataset
 from alignrec.errors import UsageError
 from alignrec.models import create_model, model_class
 from alignrec.ranking import top_k
-from alignrec.runtime import derive_seed, keep_large_buffers, set_threads, torch_rng
+from alignrec.runtime import derive_seed, flush_denormals, keep_large_buffers, set_threads, torch_rng
 from alignrec.studies.run_planning import Sections
 from alignrec.studies.text_grid import TextGrid
 from alignrec.training import Objective, TrainingSettings, embed
-from alignrec.training.recommender import TripleSource
+from alignrec.training.recommender import TripleSource, make_optimizer
 from alignrec.types import Batch, TrainData
 
 __all__ = ["REFERENCE", "CostTable", "ModelCost", "measure_costs"]
@@ -163,9 +163,9 @@ class _Measured:
         training = TrainingSettings.create({**cls.training_defaults, **settings.get("training", {})})
         self.name, self._view, self._seed, self._times = name, view, seed, _Times()
         self._objective = Objective(create_model(name, view, torch_rng(seed, "init"), settings.get("model")))
-        self._trained = [p for p in self._objective.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.Adam(self._trained, lr=training.lr, fused=True)
-        self._source = TripleSource(view, training.batch_size, seed, torch.device("cpu"))
+        cpu = torch.device("cpu")
+        self._optimizer = make_optimizer(self._objective, training, cpu)
+        self._source = TripleSource(view, training.batch_size, seed, cpu)
         self._epoch = 0
         self._batches = self._endless()
 
@@ -182,11 +182,12 @@ class _Measured:
 
     def _step(self, steps: int) -> None:
         self._objective.train()
-        for _ in range(steps):
-            batch = next(self._batches)
-            self._optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(self._objective(batch).values())).sum().backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
+        with flush_denormals():
+            for _ in range(steps):
+                batch = next(self._batches)
+                self._optimizer.zero_grad(set_to_none=True)
+                torch.stack(list(self._objective(batch).values())).sum().backward()  # type: ignore[no-untyped-call]
+                self._optimizer.step()
 
     def _begin(self) -> None:
         self._objective.backbone.start_epoch(torch_rng(self._seed, "model", 1))
@@ -208,7 +209,7 @@ class _Measured:
         mine, theirs = self._times, reference._times
         return ModelCost(
             model=self.name,
-            parameters=sum(weight.numel() for weight in self._trained),
+            parameters=sum(weight.numel() for weight in self._objective.parameters() if weight.requires_grad),
             inference_seconds=statistics.median(mine.inference),
             epoch_seconds=statistics.median(mine.epoch),
             epoch_ratio=_median_ratio(mine.epoch, theirs.epoch),

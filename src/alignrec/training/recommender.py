@@ -16,7 +16,7 @@ from alignrec.training.row_adam import RowAdam
 from alignrec.training.schedule import exponential
 from alignrec.types import Batch, Embeddings, TrainData
 
-__all__ = ["Observer", "TrainingSettings", "TripleSource", "embed", "fit"]
+__all__ = ["Observer", "TrainingSettings", "TripleSource", "embed", "fit", "make_optimizer"]
 
 Observer = Callable[[Mapping[str, Any], Objective], None]  # from an epoch's line in metrics.jsonl and what is trained
 
@@ -56,7 +56,11 @@ class TripleSource:
             yield Batch(users[rows], positives[rows], negatives[rows])
 
 
-def _optimizer(objective: Objective, settings: TrainingSettings, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(objective: Objective, settings: TrainingSettings, device: torch.device) -> torch.optim.Optimizer:
+    """Adam for what `objective` trains on `device`, where it is already.
+
+    On the CPU a table of which steps read some rows then has the gradient of these rows alone (`RowAdam`).
+    """
     trained = [p for p in objective.parameters() if p.requires_grad]
     if device.type != "cpu" or settings.gradient_clip is not None:  # the norm needs all gradients as they are
         return torch.optim.Adam(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
@@ -102,7 +106,7 @@ def fit(  # noqa: PLR0913  (what is trained, on what, how, and where it is writt
     job = Job(
         objective,
         TripleSource(data, settings.batch_size, seed, device),
-        _optimizer(objective, settings, device),
+        make_optimizer(objective, settings, device),
         exponential(settings.lr_decay, settings.lr_decay_epochs),
         validate=lambda _epoch: validate(embed(objective)),
         start_epoch=lambda epoch: objective.backbone.start_epoch(torch_rng(seed, "model", epoch)),

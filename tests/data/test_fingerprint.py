@@ -33,6 +33,10 @@ def test_where_a_list_ends_counts():
     assert hash_frame(frame(["x"] * 3, one)) != hash_frame(frame(["x"] * 3, other))
 
 
+def test_the_words_of_a_list_count():
+    assert hash_frame(frame(["x"], [["a", "b"]])) != hash_frame(frame(["x"], [["a", "c"]]))
+
+
 def test_an_empty_list_is_not_null():
     assert hash_frame(frame(["x"], [[]])) != hash_frame(frame(["x"], [None]))
 

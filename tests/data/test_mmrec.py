@@ -88,6 +88,11 @@ def test_mapping_files_give_the_users_own_ids(folder, separator):
     assert list(raw.features[0].item_ids) == ["B0", "B1", "B2"]
 
 
+def test_own_ids_that_look_like_numbers_keep_their_zeros_in_front(folder):
+    (folder / "i_id_mapping.csv").write_text("asin,itemID\n0001,0\n0010,1\n0100,2\n")
+    assert read_mmrec(folder).item_order == ("0001", "0010", "0100")
+
+
 @pytest.mark.parametrize(
     ("rows", "fault"),
     [
@@ -174,6 +179,12 @@ def test_an_empty_file_is_an_error(folder):
     (folder / "toy.inter").write_bytes(b"")
     with pytest.raises(DataError, match="line 1: no column 'userID'"):
         read_mmrec(folder)
+
+
+def test_most_numbers_may_be_unused_as_in_a_sample_of_a_large_log(folder):
+    (folder / "image_feat.npy").unlink()
+    write(folder, *(f"0\t{item}\t1\t1\t0" for item in range(0, 3000, 100)))
+    assert len(read_mmrec(folder).item_order) == 2901
 
 
 def test_ids_that_are_not_a_numbering_are_refused_rather_than_filled_up(folder):

@@ -38,6 +38,15 @@ def test_negatives_are_uniform_over_unseen_training_items(sampler: EpochSampler)
     assert abs(counts[0] - 30_000) < 5 * np.sqrt(60_000 / 4)
 
 
+@pytest.mark.parametrize("limit", [sampling._BITMAP_BYTES, -1])
+def test_the_order_of_a_users_items_does_not_matter(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "_BITMAP_BYTES", limit)
+    matrix = sparse.csr_array((np.ones(4), np.array([3, 2, 1, 0]), np.array([0, 2, 4])), shape=(2, 4))
+    negatives = EpochSampler(matrix).negatives(np.repeat([0, 1], 50), np.random.default_rng(0))
+    assert set(negatives[:50].tolist()) == {0, 1}
+    assert set(negatives[50:].tolist()) == {2, 3}
+
+
 def test_both_membership_tests_draw_the_same_triples(monkeypatch: pytest.MonkeyPatch) -> None:
     by_bitmap = EpochSampler(MATRIX).epoch(np.random.default_rng(5))
     monkeypatch.setattr(sampling, "_BITMAP_BYTES", -1)

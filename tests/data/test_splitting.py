@@ -193,6 +193,11 @@ def test_one_user_of_another_size_makes_the_family_other_and_is_counted():
     assert (family.name, family.mmrec, family.lattice) == ("other", 0.5, 0.5)
 
 
+def test_a_log_without_rows_is_of_no_family():
+    family = split_family(log([]), np.array([], dtype=np.int8))
+    assert (family.name, family.mmrec, family.lattice) == ("other", 0.0, 0.0)
+
+
 @given(degrees, st.integers(0, 9))
 def test_our_own_mmrec_split_is_of_its_family(counts, seed):
     assert split_family(log(counts), split(counts, MmrecSplit(), seed)).mmrec == 1.0

@@ -273,6 +273,21 @@ def test_the_weight_of_the_bags_is_spread_over_the_passes(batch):
         assert once["cls_words"] == pytest.approx(torch.tensor(float(VOCAB)).log().item(), abs=0.3)
 
 
+def test_the_words_of_a_text_count_by_their_weight(batch):
+    model = objective()
+    elsewhere = set(batch.tokens[1:].flatten().tolist())
+    one, other = [word for word in batch.tokens[0].tolist() if word >= 4 and word not in elsewhere][:2]
+
+    def loss(weights):
+        model.word_weights.zero_()
+        for word, weight in weights.items():
+            model.word_weights[word] = weight
+        return values(model(batch))["cls_words"]
+
+    assert loss({one: 1}) != pytest.approx(loss({other: 1}), rel=1e-3)
+    assert loss({one: 3, other: 1}) == pytest.approx((3 * loss({one: 1}) + loss({other: 1})) / 4, rel=1e-5)
+
+
 def test_bfloat16_gives_nearly_the_same_losses(batch):
     exact, rough = (values(objective(precision=p)(batch)) for p in ("float32", "bfloat16"))
     assert rough == pytest.approx(exact, rel=0.03)

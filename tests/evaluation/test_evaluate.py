@@ -41,6 +41,7 @@ def test_one_ranking_serves_validation_and_test() -> None:
     reports = evaluate_splits(_ranking([0, 1], [1, 0]), truths, ["recall@1", "recall@2"])
     assert reports["valid"].means == {"recall@1": 0.5, "recall@2": 1.0}
     assert reports["test"].means == {"recall@1": 0.0, "recall@2": 0.5}
+    assert {name: report.split for name, report in reports.items()} == {"valid": "valid", "test": "test"}
 
 
 def test_validation_items_stay_in_the_lists_at_test_time() -> None:
@@ -102,6 +103,7 @@ def test_lists_may_be_as_short_as_the_catalogue() -> None:
     ("call", "message"),
     [
         ({"metrics": ["recall@3"]}, "recall@3 needs lists of 3 items, these have 2"),
+        ({"metrics": ["recall@2", "recall@3"]}, "recall@3 needs lists of 3 items, these have 2"),
         ({"metrics": ["auc@2"]}, "unknown metric"),
         ({"users": [0]}, "one user per list"),
         ({"users": [0, 9]}, "user 0 or 9 does not exist"),
@@ -118,6 +120,12 @@ def test_a_wrong_call_is_refused(call: dict, message: str) -> None:
 def test_a_split_without_relevant_items_is_refused() -> None:
     with pytest.raises(DataError, match="no ranked user has a relevant item in 'valid'"):
         evaluate(_ranking([0]), sparse.csr_array((1, 3)), ["recall@1"], split="valid")
+
+
+def test_lists_of_nobody_are_nothing_to_evaluate() -> None:
+    nobody = Ranking(torch.empty(0, 1, dtype=torch.int64), torch.empty(0, 1))
+    with pytest.raises(DataError, match="no ranked user has a relevant item in 'test'"):
+        evaluate(nobody, _pairs((2, 3), (0, 0)), ["recall@1"], users=[])
 
 
 def test_no_split_is_refused() -> None:

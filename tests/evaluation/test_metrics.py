@@ -189,3 +189,14 @@ def test_any_other_text_is_refused_in_one_line(name: str) -> None:
 def test_no_metric_is_refused() -> None:
     with pytest.raises(UsageError, match="at least one"):
         parse_metrics([])
+
+
+def test_a_single_string_is_not_read_letter_by_letter() -> None:
+    with pytest.raises(UsageError, match="not the single string 'recall@20'"):
+        parse_metrics("recall@20")
+
+
+@pytest.mark.parametrize("kind", METRIC_KINDS)
+def test_no_list_has_no_value(kind: str) -> None:
+    hits = find_hits(np.empty((0, 3), np.int64), sparse.csr_array((0, 100)))
+    assert metric_values([Metric(kind, 3)], hits)[f"{kind}@3"].shape == (0,)

@@ -19,6 +19,7 @@ RANKING = Ranking(torch.tensor([[3, 0], [2, 0], [0, 3], [2, 3], [1, 0]]), torch.
 
 def test_the_long_tail_restricts_the_truth_and_not_the_candidates() -> None:
     report = evaluate_segments(RANKING, TRUTH, TRAIN, ["recall@2"])["long-tail items (<4)"]
+    assert report.split == "long-tail items (<4)"
     assert report.users.tolist() == [0, 1, 2, 4]
     assert report.values["recall@2"].tolist() == [1, 1 / 2, 0, 0]
 
@@ -31,12 +32,34 @@ def test_cold_items_and_the_others() -> None:
     assert reports["other items"]["recall@1"] == 1
 
 
+def test_a_long_tail_below_one_interaction_is_the_cold_items() -> None:
+    reports = evaluate_segments(RANKING, TRUTH, TRAIN, ["recall@2"], long_tail=1)
+    assert reports["long-tail items (<1)"].users.tolist() == reports["cold items"].users.tolist() == [0, 1]
+
+
+def test_the_last_item_of_a_catalogue_larger_than_the_users_may_be_cold() -> None:
+    truth = sparse.csr_array(np.array([[0, 0, 1]], dtype=np.float32))
+    train = sparse.csr_array(np.array([[1, 0, 0]], dtype=np.float32))
+    reports = evaluate_segments(Ranking(torch.tensor([[2]]), torch.zeros(1, 1)), truth, train, ["recall@1"])
+    assert reports["cold items"]["recall@1"] == 1
+
+
 def test_users_by_degree() -> None:
     reports = evaluate_segments(RANKING, TRUTH, TRAIN, ["recall@1"], user_edges=(1, 2, 3))
     assert reports["users 1"].users.tolist() == [4]
     assert reports["users 2"].users.tolist() == [1, 2]
     assert reports["users 3+"].users.tolist() == [0]
     assert reports["users 1"]["recall@1"] == 1 / 2
+
+
+def test_the_users_of_the_long_tail_are_those_with_three_interactions_or_fewer() -> None:
+    degrees = [0, 1, 3, 4, 5, 6, 10, 11, 12]
+    train = sparse.csr_array((np.arange(12) < np.array(degrees)[:, None]).astype(np.float32))
+    everybody = sparse.csr_array(np.ones((9, 12), dtype=np.float32))
+    lists = Ranking(torch.zeros(9, 1, dtype=torch.int64), torch.zeros(9, 1))
+    reports = evaluate_segments(lists, everybody, train, ["recall@1"])
+    members = {name: [degrees[user] for user in report.users] for name, report in reports.items() if "users" in name}
+    assert members == {"users 1-3": [1, 3], "users 4-5": [4, 5], "users 6-10": [6, 10], "users 11+": [11, 12]}
 
 
 def test_a_segment_in_which_nobody_counts_is_left_out() -> None:

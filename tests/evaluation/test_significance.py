@@ -80,7 +80,9 @@ def test_one_side_without_spread_is_enough_for_welch():
 
 @pytest.mark.parametrize("second", [{0: 0.4}, {5: 0.4}, {5: 0.4, 6: 0.5}])
 def test_one_seed_has_no_answer(second):
-    assert seed_t_test({0: 0.5}, second).p is None
+    found = seed_t_test({0: 0.5}, second)
+    assert found.p is None
+    assert found.n == (1 if set(second) == {0} else 1 + len(second))
 
 
 def test_pairs_must_be_of_one_length_and_finite():

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,6 +84,20 @@ def test_a_random_walk_may_stay_where_it_is():
     third = 1 / 3
     expected = [[third, 0, third, third], [0, 1, 0, 0], [0.5, 0, 0.5, 0], [0.5, 0, 0, 0.5]]
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (normalized_adjacency, (5, 5)),
+        (random_walk_adjacency, (5, 5)),
+        (mean_adjacency, (5, 5)),
+        (normalized_interactions, (2, 3)),
+        (mean_interactions, (2, 3)),
+    ],
+)
+def test_the_last_user_and_the_last_item_have_a_place_even_if_nobody_met_them(build, shape):
+    assert build(interactions([[1, 1, 0], [0, 0, 0]])).shape == shape
 
 
 def test_the_random_walk_equals_the_authors_of_lattice(goldens):

@@ -32,6 +32,16 @@ def test_equals_the_formula_without_dropout() -> None:
         torch.testing.assert_close(terms[name], 2.0 * sum(parts))
 
 
+def test_what_a_modality_predicts_of_itself_is_a_constant_target() -> None:
+    plugin, reps = make(weight=1.0, dropout=0.0), inputs()
+    table = reps.content["image"]
+    (found,) = torch.autograd.grad(plugin(reps, BATCH)["self"], table)
+    rows = table[BATCH.positives]
+    predicted = rows @ plugin.predictor.t() + plugin.predictor_bias
+    (expected,) = torch.autograd.grad(1 - cosine_similarity(predicted, rows.detach(), dim=1).mean(), table)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("detach_id", [True, False])
 def test_the_hosts_item_vectors_move_only_where_asked(detach_id: bool) -> None:
     reps = inputs()

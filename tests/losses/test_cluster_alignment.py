@@ -105,6 +105,8 @@ def test_views_that_do_not_pair_up_are_refused() -> None:
     table, theta = unit(4, 3, 0), torch.tensor(0.1)
     with pytest.raises(UsageError, match="1 views with rows"):
         swapped_prediction(table, theta, [table], [torch.arange(4)], Sinkhorn())
+    with pytest.raises(UsageError, match=r"2 views with rows \[\(4,\)\] cannot predict each other"):
+        swapped_prediction(table, theta, [table, table], [torch.arange(4)], Sinkhorn())
     with pytest.raises(UsageError, match=r"2 views with rows \[\(3,\), \(4,\)\] cannot predict each other"):
         swapped_prediction(table, theta, [table, table], [torch.arange(4), torch.arange(3)], Sinkhorn())
 

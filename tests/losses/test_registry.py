@@ -20,6 +20,23 @@ def test_a_registered_plugin_is_made_by_its_name() -> None:
         assert "own" in PLUGINS
 
 
+PUBLISHED = {
+    "bm3": {"weight": 0.01, "dropout": 0.3, "detach_id": False},
+    "bma": {"intra_weight": 0.01, "inter_weight": 0.01, "temperature": 0.2},
+    "cca": {"weight": 0.01, "temperature": 0.2},
+    "fettle": {"item_alignment": True, "direction_tuning": True, "cluster_alignment": True, "direction": "directed"}
+    | {"learn_temperatures": True, "feedback": "cosine", "sinkhorn_temperature": 0.05, "sinkhorn_iterations": 3},
+    "reg": {"form": "dot"},
+    "uia": {"weight": 0.1},
+}
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_without_settings_has_those_of_its_paper_or_its_authors_code(plugin: str) -> None:
+    settings = plugin_class(plugin).Config().model_dump()
+    assert {name: settings[name] for name in PUBLISHED[plugin]} == PUBLISHED[plugin]
+
+
 def test_a_name_with_a_dot_is_refused_because_settings_could_not_name_it() -> None:
     with pytest.raises(SettingsError, match=r"plugin name 'own\.one' is not usable; use letters, digits, '_' and '-'"):
         register_plugin("own.one", Own)

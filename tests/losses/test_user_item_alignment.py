@@ -10,8 +10,8 @@ REPS = Representations(Embeddings(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.
 
 def test_is_one_minus_the_mean_cosine_of_users_and_their_items() -> None:
     plugin = create_plugin("uia", PluginInputs(2), torch.Generator(), {"weight": 0.5})
-    pairs = Batch(torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([1, 0]))  # cosines 1 and 0
-    assert plugin(REPS, pairs)["pairs"].item() == pytest.approx(0.5 * 0.5)
+    pairs = Batch(torch.tensor([1, 0, 1]), torch.tensor([0, 1, 1]), torch.tensor([1, 0, 0]))  # cosines 0, 1 and 0
+    assert plugin(REPS, pairs)["pairs"].item() == pytest.approx(0.5 * (1 - 1 / 3))
 
 
 def test_a_weight_of_zero_is_refused() -> None:

@@ -32,6 +32,7 @@ def test_more_neighbours_than_items_name_the_setting_and_what_is_allowed(model: 
     settings = {"n_neighbors": 31, **({"n_user_neighbors": 3} if model == "dream" else {})}
     with pytest.raises(SettingsError, match=r"'model\.n_neighbors' cannot be 31 with 30 items; give at most 30"):
         create_model(model, checkerboard()[0], torch.Generator(), settings)
+    create_model(model, checkerboard()[0], torch.Generator(), settings | {"n_neighbors": 30})
 
 
 def test_more_neighbours_than_users_name_the_setting_of_the_users() -> None:

@@ -87,6 +87,19 @@ def test_representations_cover_all_users_and_items(name: str, data: TrainData) -
     assert "behaviour" in reps.views
 
 
+def test_the_content_vectors_of_a_modality_follow_its_own_features_alone(name: str, data: TrainData) -> None:
+    rng = np.random.default_rng(2)
+    image, text, other = (rng.normal(size=(9, width)).astype(np.float32) for width in (5, 4, 4))
+    before, after = (
+        make(name, TrainData(data.interactions, {"image": image, "text": words})).represent().content
+        for words in (text, other)
+    )
+    assert set(before) in (set(), {"image", "text"}, {"unified"})
+    for modality, table in before.items():
+        assert len(table) == 9
+        assert torch.equal(table, after[modality]) == (modality == "image")
+
+
 def test_an_item_without_interactions_has_a_finite_vector(name: str, data: TrainData) -> None:
     items = make(name, data).represent().final.items
     assert bool(torch.isfinite(items[8]).all())

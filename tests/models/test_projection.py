@@ -44,6 +44,8 @@ def test_a_layer_is_drawn_like_torchs_own() -> None:
     uniform, normal = linear(400, 300, rng).requires_grad_(False), linear(400, 300, rng, "xavier_normal", bias=False)
     assert uniform.weight.abs().max() <= 0.05
     assert abs(float(uniform.weight.std()) / (0.05 / 3**0.5) - 1) < 0.01
+    assert uniform.bias.abs().max() <= 0.05
+    assert abs(float(uniform.bias.std()) / (0.05 / 3**0.5) - 1) < 0.1
     assert abs(float(normal.weight.detach().std()) / (2 / 700) ** 0.5 - 1) < 0.01
     assert normal.bias is None
     uniform = linear(400, 300, rng, "xavier_uniform").requires_grad_(False)

@@ -40,6 +40,15 @@ def test_the_views_are_the_two_halves_of_what_is_scored() -> None:
         assert torch.equal(torch.cat(halves, dim=1), getattr(reps.final, side))
 
 
+def test_an_item_without_features_starts_without_a_content_half() -> None:
+    data, _ = checkerboard()
+    features = np.ones((data.n_items, 2), dtype=np.float32)
+    features[3] = 0
+    content = make(TrainData(data.interactions, {"content": features})).represent().views["content"].items
+    assert not content[3].any()
+    assert content[2].any()
+
+
 def test_features_are_fixed_unless_asked_for() -> None:
     assert "content.table" not in dict(make().named_parameters())
     assert "content.table" in dict(make(trainable_features=True).named_parameters())

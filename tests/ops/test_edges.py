@@ -99,6 +99,8 @@ def test_tables_that_do_not_fit_are_refused(edges) -> None:
         DataError, match=r"7 edges and 5 nodes do not fit values of shape \(7,\) and a table .*\(4, 3\)"
     ):
         edge_sum(edges, torch.ones(7), torch.ones(4, 3))
+    with pytest.raises(DataError, match=r"7 edges and 5 nodes do not fit values of shape \(6,\)"):
+        edge_sum(edges, torch.ones(6), torch.ones(5, 3))
 
 
 def test_edges_move_with_a_model_and_are_not_saved(edges) -> None:

@@ -72,6 +72,20 @@ def test_no_global_switch_is_touched(route):
     assert torch.get_float32_matmul_precision() == before
 
 
+@pytest.mark.parametrize("lacks", [AttributeError, RuntimeError])
+def test_a_build_of_torch_whose_onednn_cannot_be_called_multiplies_without_it(monkeypatch, lacks):
+    def missing(a, b):
+        raise lacks
+
+    monkeypatch.setattr(module, "_onednn", missing)
+    monkeypatch.setattr(module, "_processor_maker", lambda: "AuthenticAMD")
+    module.uses_onednn.cache_clear()
+    module._has_onednn.cache_clear()
+    assert project(torch.ones(1024, 256), torch.ones(2, 256))[0].tolist() == [256, 256]
+    module.uses_onednn.cache_clear()
+    module._has_onednn.cache_clear()
+
+
 @pytest.mark.skipif(not module._onednn_works(), reason="this build of torch has no oneDNN")
 def test_a_projection_of_wide_features_is_the_same_product_and_goes_through_onednn(monkeypatch):
     monkeypatch.setattr(module, "uses_onednn", lambda: False)

@@ -77,7 +77,10 @@ def test_an_empty_row_gives_zeros_and_an_empty_matrix_a_table_of_zeros():
 
 def test_duplicate_entries_are_summed():
     matrix = sparse.csr_array((np.array([1.0, 2.0]), np.array([1, 1]), np.array([0, 2])), shape=(1, 2))
-    assert spmm(SparseOperator.from_scipy(matrix), torch.tensor([[0.0], [10.0]])).item() == 30.0
+    operator = SparseOperator.from_scipy(matrix)
+    assert operator.nnz == 1
+    assert spmm(operator, torch.tensor([[0.0], [10.0]])).item() == 30.0
+    assert matrix.data.tolist() == [1.0, 2.0]  # the caller's matrix stays as it was
 
 
 def test_the_product_may_be_wanted_for_some_rows_only():

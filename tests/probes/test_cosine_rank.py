@@ -40,6 +40,13 @@ def test_an_item_that_ties_with_the_target_stands_before_it():
     assert [int(ranks(matrix, query, np.array([t]), none)[0]) for t in range(4)] == [2, 2, 3, 4]
 
 
+def test_the_cosine_of_a_query_and_an_item_does_not_depend_on_their_lengths():
+    space = CosineSpace(np.array([[2, 0], [0, 0], [3, 4]], dtype=np.float32))
+    queries = np.array([[5.0, 0.0], [0.0, 10.0]])
+    found = space.cosines(queries, np.array([0, 0, 0, 1]), np.array([0, 1, 2, 2]))
+    assert found.tolist() == pytest.approx([1, 0, 0.6, 0.8])
+
+
 def test_excluded_items_are_not_counted():
     matrix = np.array([[1, 0], [1, 0.1], [1, 0.2], [0, 1]], dtype=np.float32)
     excluded = np.array([[True, True, False, False]])

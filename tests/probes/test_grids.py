@@ -61,6 +61,7 @@ def test_each_recall_stands_with_its_interval():
     low, high = ALL[0].interval(1)
     assert first.rows[0] == ("a", f".3000 [{shown(low)}, {shown(high)}]", "1.0000 [1.0000, 1.0000]")
     assert first.notes[0] == "10 users, 1 skipped; in brackets the 95 % interval over them (bootstrap)"
+    assert first.rows[-1] == ("chance", ".0500", ".1000")
 
 
 def test_three_list_lengths_fit_into_a_hundred_columns():
@@ -85,6 +86,11 @@ def test_the_wide_table_has_the_papers_order_and_a_gap_where_nothing_was_run():
     assert wide.rows[0] == ("a", pytest.approx((0.3, 1, 0.15, 1, 0.3, 1, 0.6, 1)))
     assert wide.rows[1] == ("b_1", (0.4, 1.0, None, None, None, None, 0.5, 1.0))
     assert wide.rows[2] == ("chance", pytest.approx((0.05, 0.1) * 4))
+
+
+def test_chance_is_that_of_each_protocols_own_candidates():
+    wide = wide_grid("t", [result("a", 3), replace(result("a", 6, "item-cf"), candidates=np.full(10, 40))], ["a"])
+    assert wide.rows[-1] == ("chance", pytest.approx((0.05, 0.1, 0.025, 0.05)))
 
 
 def test_the_highest_figure_of_a_column_is_bold_also_where_two_print_alike():

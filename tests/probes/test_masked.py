@@ -75,6 +75,14 @@ def test_the_share_of_items_is_rounded_down(share, count):
     assert draw_masked(100, "text", 0, share=share, seed=0).sum() == count
 
 
+def test_without_settings_half_of_the_items_are_masked_in_five_draws_of_seed_0():
+    rng = np.random.default_rng(5)
+    interactions = log([(u, i) for u in range(20) for i in rng.choice(30, size=3, replace=False)])
+    features, rows = table(rng.standard_normal((30, 3))), np.zeros((30, 3), dtype=np.float32)
+    plain = masked(features, "image", rows, interactions)
+    assert np.array_equal(plain.ranks, run(features, rows, interactions, share=0.5, draws=5, seed=0).ranks)
+
+
 def test_draws_differ_by_number_modality_and_seed_and_repeat():
     draws = [
         draw_masked(60, modality, draw, share=0.5, seed=seed)

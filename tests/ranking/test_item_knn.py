@@ -25,6 +25,19 @@ def test_what_is_bought_together_is_recommended():
     ranking = item_knn(train, 2, shrink=0)
     assert ranking.items.tolist() == [[3, -1], [-1, -1], [1, 3], [-1, -1]]
     assert ranking.scores[2].tolist() == pytest.approx([2 / 6**0.5, 1 / 3**0.5])
+    assert ranking.scores[3].tolist() == [-np.inf, -np.inf]  # as `top_k` fills an empty place
+
+
+def test_a_copy_of_users_and_items_far_behind_gets_the_same_lists():
+    part = sparse.coo_array(np.random.default_rng(0).random((30, 20)) < 0.3)
+    first, last = part.coords, (part.row + 1010, part.col + 1015)  # beyond the 1024 that are looked at together
+    users, items = np.concatenate([first, last], axis=1)
+    train = sparse.csr_array((np.ones(len(users)), (users, items)), shape=(1040, 1035))
+    ranking = item_knn(train, 5, n_neighbors=4, shrink=1)
+    listed = ranking.items[:30]
+    assert (listed >= 0).any()
+    assert ranking.items[1010:].tolist() == listed.where(listed < 0, listed + 1015).tolist()
+    assert ranking.scores[1010:].tolist() == ranking.scores[:30].tolist()
 
 
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 9), st.sampled_from([0.0, 0.5, 10.0]))

@@ -152,6 +152,16 @@ def test_cuda_gives_the_same_lists() -> None:
     assert torch.equal(found.scores.cpu(), expected.scores)
 
 
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
+def test_embeddings_of_another_precision_are_scored_in_single(precision: torch.dtype) -> None:
+    users, items = _integers(5, 40, 3, 6)
+    expected = top_k(users, items, 6)
+    for left, right in ((users.to(precision), items), (users, items.to(precision))):
+        found = top_k(left, right, 6)
+        assert found.scores.dtype == torch.float32
+        assert torch.equal(found.items, expected.items)
+
+
 def test_no_gradient_history_is_kept() -> None:
     users, items = _random(3, 5)
     assert not top_k(users.requires_grad_(), items.requires_grad_(), 2).scores.requires_grad

@@ -14,6 +14,11 @@ def test_the_highest_is_best_the_next_second_and_equal_in_print_is_equal():
     assert places(0.3) == [""]
 
 
+def test_figures_that_are_not_there_are_neither_best_nor_second():
+    assert places(None, None) == ["", ""]
+    assert places(0.3, None) == ["best", ""]
+
+
 GRID = ComparisonGrid(
     "a_b, test split",
     ("recall@20",),
@@ -41,12 +46,14 @@ def test_a_narrow_terminal_cuts_no_label_short():
 
 def test_markdown_by_hand():
     lines = GRID.to_markdown().splitlines()
+    assert lines[2:4] == ["| model | seeds | recall@20 |", "| --- | ---: | ---: |"]
     assert lines[4:6] == [r"| vbpr \[x\_1\] | 2 | **0.2500** ± 0.0100† |", "| bpr | 1 | <u>0.2000</u> |"]
 
 
 def test_latex_by_hand():
     lines = [line.strip() for line in GRID.to_latex().splitlines()]
     assert lines[2] == r"\caption{a\_b, test split. p $<$ 0.01}"
+    assert lines[3] == r"\begin{tabular}{lrr}"
     assert lines[7:9] == [
         r"vbpr [x\_1] & 2 & \textbf{0.2500} $\pm$ 0.0100$^{\dagger}$ \\",
         r"bpr & 1 & \underline{0.2000} \\",

@@ -36,6 +36,29 @@ def test_what_changes_numbers_changes_the_key(plan):
     assert len({run_key(each) for each in [plan, *others]}) == 6
 
 
+def test_the_key_of_a_plan_is_that_of_earlier_versions_so_that_their_runs_are_found_again(plan):
+    fixed = replace(
+        plan,
+        model="vbpr",
+        dataset={"name": "any", "hash": "0" * 64},
+        features={"content": "1" * 64},
+        settings={"model": {"reg_weight": 0.1}, "training": {"lr": 0.001}},
+        seed=3,
+    )
+    assert run_key(fixed) == "a60ab1eaea56e417677a"
+
+
+def test_the_code_of_a_model_from_outside_is_in_the_key(plan):
+    first, second = (replace(plan, code={"own": digit * 64}) for digit in "23")
+    assert len({run_key(each) for each in (plan, first, second)}) == 3
+
+
+def test_a_plan_from_before_a_plugins_setting_existed_is_the_plan_with_its_default(plan):
+    sections = plan.settings | {"plugin.cca": {"weight": 0.5}}
+    found = with_present_settings(replace(plan, settings=sections))
+    assert found.settings["plugin.cca"] == {"weight": 0.5, "temperature": 0.2}
+
+
 def test_a_plan_from_before_a_setting_existed_is_the_plan_with_its_default(plan):
     old = {name: value for name, value in plan.settings["model"].items() if name != "trainable_features"}
     stored = replace(plan, settings={**plan.settings, "model": old})

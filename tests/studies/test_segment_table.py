@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from datasets import small_dataset
@@ -54,10 +56,25 @@ def test_both_readings_of_the_long_tail_split_everybody(runs):
     assert items == found["all", "bpr"].relevant == found["users 0-8", "bpr"].relevant
 
 
+def test_runs_on_two_datasets_make_two_tables_each_of_its_own_runs(runs, tmp_path):
+    first = runs[0].dataset()
+    swapped = np.array([0, 2, 1], dtype=np.int8)[first.log.splits]  # validation and test change places
+    second = replace(first, name="other", log=replace(first.log, splits=swapped)).save(tmp_path / "other")
+    run = train(second, model="bpr", seed=0, out=tmp_path / "run", settings={"training": {"epochs": 1}})
+    evaluate(run, metrics=("recall@5",))
+    tables = segment_tables([runs[0].path, run.path], metrics=["recall@5"])
+    assert [table.dataset for table in tables] == ["small", "other"]
+    for table, each in zip(tables, (runs[0], run), strict=True):
+        every = [row for row in table.rows if row.segment == "all"]
+        assert [row.means["recall@5"] for row in every] == [pytest.approx(each.report()["test"]["recall@5"])]
+
+
 def test_forms(runs):
     table = segment_tables([run.path for run in runs], metrics=["recall@5", "ndcg@5"])[0]
     assert len(table.to_csv().splitlines()) == 1 + 2 * len(table.rows)
-    assert "| all | 30 | bpr | 2 |" in table.grid().to_markdown()
+    row = rows(table)["all", "bpr"]
+    shown = " | ".join(f"{row.means[name]:.4f} ± {row.stds[name]:.4f}" for name in ("recall@5", "ndcg@5"))
+    assert f"| all | 30 | bpr | 2 | {shown} |" in table.grid().to_markdown()
 
 
 def test_wrong_use_is_one_line(runs):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -66,6 +67,47 @@ def test_validates_only_when_due_and_always_at_the_end() -> None:
     settings = LoopSettings(epochs=7, metric="closeness", validate_every=3)
     result = run_loop(job(Line()), settings, seed=0)
     assert [entry["epoch"] for entry in result.history if "valid" in entry] == [3, 6, 7]
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_steps() -> None:
+    model = Line()
+    still = torch.optim.SGD(model.parameters(), lr=0.0)
+    result = run_loop(job(model, optimizer=still), LoopSettings(epochs=1, metric="closeness"), seed=0)
+    expected = sum((2 * x) ** 2 for x in (2, 3, 4, 5, 6)) / 5  # the batches of epoch 1, and a slope of 0
+    assert result.history[0]["loss"] == {"fit": expected, "size": 0.0, "total": expected}
+
+
+def test_the_rate_in_the_log_is_that_of_the_epochs_beginning() -> None:
+    settings = LoopSettings(epochs=3, metric="closeness")
+    result = run_loop(job(Line(), schedule=exponential(0.5, 1)), settings, seed=0)
+    assert [entry["lr"] for entry in result.history] == [0.1, 0.05, 0.025]
+
+
+def test_a_run_that_patience_ended_is_not_trained_again(tmp_path: Path) -> None:
+    settings, files = LoopSettings(epochs=30, metric="closeness", patience=2), RunFiles(tmp_path)
+    first, again = (
+        run_loop(job(Line(), validate=lambda _epoch: {"closeness": 0.0}), settings, seed=0, files=files)
+        for _ in range(2)
+    )
+    assert (first.status, first.epochs) == (again.status, again.epochs) == ("patience", 4)
+    assert len((tmp_path / "timing.jsonl").read_text().splitlines()) == 4
+    assert load_checkpoint(files.checkpoint).epoch == 4
+
+
+@pytest.mark.parametrize(("epoch", "status"), [(2, "interrupted"), (4, "epochs")])
+def test_ctrl_c_ends_the_run_after_its_epoch_and_it_goes_on_from_there(epoch: int, status: str, tmp_path: Path) -> None:
+    settings, whole, model = LoopSettings(epochs=4, metric="closeness", keep="last"), Line(), Line()
+    run_loop(job(whole), settings, seed=0)
+
+    def pressed(number: int) -> None:
+        if number == epoch:
+            signal.raise_signal(signal.SIGINT)
+
+    stopped = run_loop(job(model, start_epoch=pressed), settings, seed=0, files=RunFiles(tmp_path))
+    assert (stopped.status, stopped.epochs) == (status, epoch)
+    again = Line()
+    assert run_loop(job(again), settings, seed=0, files=RunFiles(tmp_path)).epochs == 4
+    assert torch.equal(again.slope, whole.slope)
 
 
 def test_the_log_on_disk_is_the_history(tmp_path: Path) -> None:

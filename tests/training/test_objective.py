@@ -90,6 +90,22 @@ def test_attaching_leaves_the_backbone_in_its_mode() -> None:
     assert backbone.training
 
 
+def test_attaching_draws_nothing_even_where_the_backbone_draws_in_every_pass() -> None:
+    backbone = backbone_of("lgmrec")
+    before = torch.get_rng_state()
+    attach_plugins(backbone, DATA, {"cca": {}}, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_order_in_which_plugins_are_named_does_not_matter() -> None:
+    one, other = (
+        attach_plugins(backbone_of("lightgcn"), DATA, {name: {} for name in names}, 0)
+        for names in (("cca", "bm3"), ("bm3", "cca"))
+    )
+    assert [name for name, _ in one.named_parameters()] == [name for name, _ in other.named_parameters()]
+    assert list(one(BATCH)) == list(other(BATCH))
+
+
 def test_an_attached_plugin_is_the_same_beside_another() -> None:
     small = {"user_item_prototypes": 4, "content_prototypes": 4}
     alone, beside = (

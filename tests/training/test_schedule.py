@@ -24,3 +24,8 @@ def test_warm_up_rises_in_a_line_and_the_cosine_falls_to_the_last_factor() -> No
     assert [factor(done) for done in (0.0, 0.5, 1.0, 2.0)] == [0.0, 0.25, 0.5, 1.0]
     assert factor(6.0) == pytest.approx((1.0 + 0.1) / 2)  # halfway down
     assert factor(10.0) == factor(11.0) == pytest.approx(0.1)
+
+
+def test_a_run_that_is_all_warm_up_ends_at_the_whole_rate() -> None:
+    factor = warmup_cosine(epochs=2, warmup=2, last=0.1)
+    assert [factor(done) for done in (0.0, 1.0, 2.0)] == [0.0, 0.5, 1.0]

@@ -51,6 +51,22 @@ def test_draws_stay_in_their_range_with_few_digits():
         assert point["model.n_layers"] in range(5)
 
 
+def test_a_range_narrower_than_its_digits_is_not_left():
+    low, high = 0.12342, 0.12348  # four digits are below or above it
+    for point in history(Proposals(space_of({"training.lr": f"{low}..{high}"}), "random", 0), 5):
+        assert low <= point["training.lr"] <= high
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_settings_that_do_not_fit_together_are_not_proposed(sampler):
+    asked = {f"plugin.bma.{name}_weight": [0.0, 0.1, 0.2] for name in ("intra", "inter")}
+    space = build_space("lightgcn", ["bma"], {}, asked, defaults=False)
+    for seed in range(3):
+        points = [tuple(point.values()) for point in history(Proposals(space, sampler, seed), 100)]
+        assert len(points) == 8
+        assert (0.0, 0.0) not in points  # bma with nothing left of it
+
+
 def test_tpe_comes_nearer_to_the_best_than_chance():
     def closeness(point):
         return -abs(point["model.reg_weight"] - 0.7)

@@ -79,6 +79,25 @@ def test_the_csv_has_a_line_per_trial_in_full_precision(tmp_path):
     assert "test.recall@20" not in lines[0]
 
 
+def test_the_csv_of_several_seeds_has_the_value_of_each_beside_their_mean(tmp_path):
+    task = TuneTask(**(vars(TASK) | {"seeds": (3, 5)}))
+    trials = (
+        Trial(0, "complete", point(1, 0.5), 0.25, {3: 0.2, 5: 0.3}, {3: 7, 5: 8}),
+        Trial(1, "failed", point(2, 0.5), None, {3: 0.1}, {3: 7}, "loss is not finite"),
+    )
+    full, half = csv.DictReader(io.StringIO(result(tmp_path, task=task, trials=trials, tests={0: 0.4}).to_csv()))
+    names = [f"valid.recall@20{end}" for end in ("", ".seed-3", ".seed-5")] + ["test.recall@20", "epochs", "reason"]
+    assert [full[name] for name in names] == ["0.25", "0.2", "0.3", "0.4", "7 8", ""]
+    assert [half[name] for name in names] == ["", "0.1", "", "", "7", "loss is not finite"]
+
+
+def test_the_terminal_shows_the_value_of_every_trial_that_has_one(tmp_path):
+    table = result(tmp_path, tests={0: 0.4}).to_terminal()
+    cells = {str(column.header): [str(cell) for cell in column.cells] for column in table.columns}
+    assert cells["valid recall@20"] == ["0.2000", "0.3000", "0.9000", "", "0.3000"]
+    assert cells["test recall@20"] == ["0.4000", "", "", "", ""]
+
+
 def test_settings_of_one_name_are_told_apart_in_the_table(tmp_path):
     space = {"model.weight": [1], "plugin.uia.weight": [1], "model.n_layers": [1]}
     found = result(tmp_path, task=TuneTask(**(vars(TASK) | {"space": space})), trials=())

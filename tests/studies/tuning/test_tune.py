@@ -82,12 +82,15 @@ def test_the_same_seed_makes_the_same_trials(shop, tmp_path):
 
 
 def test_a_trial_is_worth_the_mean_of_its_seeds(shop, tmp_path):
-    result = search(shop, tmp_path / "tune", trials=1, seeds=[3, 4])
+    result = search(shop, tmp_path / "tune", trials=1, seeds=[3, 4], select="test")
     (trial,) = result.trials
-    values = {seed: Run.open(path).report()["valid"]["recall@20"] for seed, path in result.runs(trial).items()}
-    assert trial.values == values
-    assert set(values) == {3, 4}
-    assert trial.value == pytest.approx(sum(values.values()) / 2)
+    reports = {seed: Run.open(path).report() for seed, path in result.runs(trial).items()}
+    assert set(reports) == {3, 4}
+    assert trial.values == {seed: report["valid"]["recall@20"] for seed, report in reports.items()}
+    assert trial.value == pytest.approx(sum(trial.values.values()) / 2)
+    assert result.tests[0] == pytest.approx(sum(report["test"]["recall@20"] for report in reports.values()) / 2)
+    folders = [command.rpartition(" --out ")[2] for command in result.train_commands(trial)]
+    assert folders == [str(tmp_path / f"tune-trial-0-seed-{seed}") for seed in (3, 4)]
 
 
 def test_pruning_ends_a_trial_early_and_leaves_a_line_but_no_report(shop, tmp_path):

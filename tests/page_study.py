@@ -38,6 +38,7 @@ def small_study(root: Path) -> Study:
     asked = StudySettings(
         name=f"Small & {HOSTILE}",
         question="Is <i>depth</i> needed?",
+        answer="Two layers are <b>enough</b>.",
         datasets={"d": str(dataset.path)},
         rows=[
             RowSettings(label="<u>flat</u>", model="bpr"),

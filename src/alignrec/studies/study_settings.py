@@ -87,6 +87,8 @@ class StudySettings(Settings):
     """Label of the row that the others are tested against; by default the best other row."""
     question: str = ""
     """What the study asks, in a sentence: stands above its table."""
+    answer: str = ""
+    """What came out, in your words, once it is known; stands under the question and trains nothing anew."""
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:

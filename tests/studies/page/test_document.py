@@ -66,10 +66,10 @@ def test_what_people_wrote_becomes_neither_tag_nor_attribute(written):
     assert not {"b", "i", "script"} & {tag for tag, _ in page.found if tag != "script"}
 
 
-def test_name_question_and_state_open_the_page(written, page_study):
+def test_name_question_answer_and_state_open_the_page(written, page_study):
     page = Elements(written)
     assert page.text.count(page_study.settings.name) >= 2  # title and heading
-    assert "Is <i>depth</i> needed?" in page.text
+    assert 0 < page.text.index("Is <i>depth</i> needed?") < page.text.index("Two layers are <b>enough</b>.")
     assert "4 rows × 1 dataset × 2 seeds: 5 of 8 runs are finished." in page.text
 
 

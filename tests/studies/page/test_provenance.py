@@ -12,6 +12,7 @@ from alignrec.studies.study_settings import StudySettings, load_study
 ASKED = {
     "name": "a: b # c",
     "question": "Größer?\nYes or no: 1",
+    "answer": "Ja: 1 # so",
     "datasets": {"shop": "data/my shop", "baby": "data/baby"},
     "seeds": [3, 1],
     "settings": {"training.lr": 1e-05, "model.modality_weights": None},
@@ -31,7 +32,7 @@ def test_the_file_on_the_page_reads_back_as_the_same_study(tmp_path):
 
 def test_the_file_on_the_page_names_no_defaults(page_study):
     text = study_yaml(page_study.settings)
-    assert list(yaml.safe_load(text))[:3] == ["name", "question", "datasets"]
+    assert list(yaml.safe_load(text))[:4] == ["name", "question", "answer", "datasets"]
     assert "plugins" not in text
     assert "baseline" not in text
 

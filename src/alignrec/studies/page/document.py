@@ -119,8 +119,9 @@ def _opening(study: Study) -> str:
         f"{len(study.settings.seeds)} seed{_s(len(study.settings.seeds))}",
     ]
     runs = f"{done} of {len(study.entries)} runs are finished." if done < len(study.entries) else f"{done} runs."
-    question = f'<p class="question">{escape(study.settings.question)}</p>\n' if study.settings.question else ""
-    return question + notes([f"{' × '.join(counts)}: {runs}"])
+    said = (("question", study.settings.question), ("answer", study.settings.answer))
+    texts = "".join(f'<p class="{kind}">{escape(text)}</p>\n' for kind, text in said if text)
+    return texts + notes([f"{' × '.join(counts)}: {runs}"])
 
 
 def _s(count: int) -> str:

@@ -88,7 +88,8 @@ def reproduction_markup(study: Study) -> str:
 def study_yaml(settings: StudySettings) -> str:
     """The study as a YAML file that reads back equal; what has its default is left out."""
     content = settings.model_dump(exclude_defaults=True)
-    ordered = {name: content.pop(name) for name in ("name", "question", "datasets") if name in content} | content
+    first = ("name", "question", "answer", "datasets")
+    ordered = {name: content.pop(name) for name in first if name in content} | content
     return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
 
 

@@ -75,6 +75,13 @@ def test_a_file_of_this_moment_is_read_the_next_time_too(dataset, tmp_path, read
     assert read == ["a", "b", "b"]
 
 
+def test_a_file_that_could_not_be_read_is_tried_again(dataset, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_hash", lambda _path: bytes(32))  # as without permission, which changes no time
+        assert not picture_hashes(dataset, tmp_path / "cache").any()
+    assert picture_hashes(dataset, tmp_path / "cache")[1].tolist() == sha(b"b")
+
+
 @pytest.mark.parametrize("content", [b"", b"something else"])
 def test_a_damaged_memory_is_made_anew(dataset, tmp_path, content):
     first = picture_hashes(dataset, tmp_path / "cache")

@@ -48,7 +48,7 @@ def picture_hashes(dataset: Dataset, folder: Path) -> NDArray[np.uint8]:
             states[item] = state = _state(path)
             if path is None or state == _NONE:
                 continue
-            unchanged = state != _UNSETTLED and np.array_equal(states[item], known_states[item])
+            unchanged = state != _UNSETTLED and np.array_equal(states[item], known_states[item]) and known[item].any()
             hashes[item] = known[item] if unchanged else np.frombuffer(read(path), dtype=np.uint8)
     if not np.array_equal(states, known_states):
         write_arrays(folder / _FILE, {"states": states, "hashes": hashes})

@@ -7,7 +7,17 @@ import pytest
 from datasets import picture_dataset
 
 from alignrec.encoders import picture_hashes as module
-from alignrec.encoders.picture_hashes import picture_hashes
+
+
+def picture_hashes(dataset, folder):
+    """Those of all items, (I, 32)."""
+    return np.concatenate(list(module.picture_hashes(dataset, folder)))
+
+
+@pytest.fixture(autouse=True, params=[2, 4096])
+def block(request, monkeypatch):
+    """Items looked at together: none of the outcomes depends on it."""
+    monkeypatch.setattr(module, "_BLOCK", request.param)
 
 
 @pytest.fixture
@@ -85,7 +95,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(dataset, tmp_path, monkeyp
 @pytest.mark.parametrize("content", [b"", b"something else"])
 def test_a_damaged_memory_is_made_anew(dataset, tmp_path, content):
     first = picture_hashes(dataset, tmp_path / "cache")
-    (tmp_path / "cache" / "picture-hashes.safetensors").write_bytes(content)
+    (tmp_path / "cache" / "picture-hashes.npy").write_bytes(content)
     assert np.array_equal(picture_hashes(dataset, tmp_path / "cache"), first)
 
 

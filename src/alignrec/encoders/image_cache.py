@@ -196,7 +196,8 @@ class GrowingImageCache:
 
 def _cache_key(dataset: Dataset, settings: ImageSettings, home: Path) -> str:
     digest = hashlib.sha256(f"{_FORMAT} {settings.model_dump_json()}\n".encode())
-    digest.update(picture_hashes(dataset, home).data)
+    for hashes in picture_hashes(dataset, home):
+        digest.update(hashes.data)
     return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 
+from alignrec.encoders import word_vectors as module
 from alignrec.encoders.multiway import MultiwayEncoder, TokenHead
 from alignrec.encoders.multiway_settings import MultiwaySettings
 from alignrec.encoders.word_vectors import latent_word_vectors, start_words_from
@@ -27,6 +28,23 @@ def test_words_of_the_same_items_point_the_same_way_and_others_do_not():
     found = vectors()
     assert all(cosine(found[a], found[b]) > cosine(found[a], found[c]) + 0.2 for a, b, c in [(4, 5, 7), (8, 9, 6)])
     assert abs(cosine(found[4], found[7])) < 1e-3
+
+
+def test_directions_and_strengths_are_those_of_the_tf_idf_matrix(monkeypatch):
+    rng = np.random.default_rng(0)
+    topics = rng.dirichlet(np.full(40, 0.2), size=6)
+    tokens = np.array([rng.choice(np.arange(4, 44), size=12, p=topics[rng.integers(6)]) for _ in range(90)], np.int32)
+    weights = rng.uniform(0.5, 2, size=44).astype(np.float32)
+    dense = np.zeros((90, 44))
+    for row, words in zip(dense, tokens, strict=True):
+        ids, counts = np.unique(words, return_counts=True)
+        row[ids] = (1 + np.log(counts)) * weights[ids]
+        row /= np.linalg.norm(row)
+    _, strengths, directions = np.linalg.svd(dense)
+    monkeypatch.setattr(module, "_CHUNK", 32)  # the last one is smaller
+    found, turned = module._Texts(tokens, np.arange(90), weights).leading(5, np.random.default_rng(1))
+    np.testing.assert_allclose(found, strengths[:5], rtol=1e-4)
+    np.testing.assert_allclose(np.abs((directions[:5] * turned.T).sum(axis=1)), 1, rtol=1e-2)
 
 
 def test_every_word_in_a_text_has_the_same_length_and_marks_and_strangers_have_none():

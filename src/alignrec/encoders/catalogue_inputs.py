@@ -80,6 +80,12 @@ class CatalogueInputs:
         """Which items have a readable picture, (I,)."""
         return self.images.found
 
+    def patches(self, items: NDArray[np.int64]) -> Tensor:
+        """Visual words (B, P) int64 of `items`."""
+        words = torch.from_numpy(self.visual_tokens[items].astype(np.int64))
+        release_pages(self.visual_tokens)
+        return words
+
     def text(self, items: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Ids (B, L') int64 and padding (B, L') bool of `items`; L' is the longest among them."""
         ids = torch.from_numpy(self.tokens[items].astype(np.int64))
@@ -218,6 +224,7 @@ def inverse_document_frequency(tokens: NDArray[np.int32], vocab: int) -> Tensor:
     counts = np.zeros(vocab, dtype=np.int64)
     for chunk in _chunks(len(tokens)):
         rows = tokens[chunk].astype(np.int64)
+        release_pages(tokens)
         pairs = np.unique(rows + vocab * np.arange(len(rows))[:, None])
         counts += np.bincount(pairs % vocab, minlength=vocab)
     return torch.from_numpy(np.log((len(tokens) + 1) / (counts + 1)).astype(np.float32))

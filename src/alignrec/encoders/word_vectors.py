@@ -6,21 +6,25 @@ the same items the same direction. Nothing but the catalogue is used, and nothin
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from alignrec.encoders.multiway import MultiwayEncoder, TokenHead
 from alignrec.encoders.text_tokens import FIRST_WORD
+from alignrec.runtime import release_pages
 from alignrec.types import FloatMatrix
 
 __all__ = ["latent_word_vectors", "start_words_from"]
 
 _MOST_ITEMS = 100_000
+_MORE = 10  # dimensions beside those that are asked for, so that these come out right
+_ROUNDS = 5
+_CHUNK = 4096  # texts whose matrix is in memory
 _SPREAD = 0.05  # root mean square of an entry of a word's vector: above that of random starts, which is 0.02
 _HEAD_SPREAD = 0.02
 
@@ -38,12 +42,10 @@ def latent_word_vectors(
             first dimensions, that is in the first attention head.
     """
     rows = np.sort(rng.permutation(len(tokens))[:_MOST_ITEMS])
-    matrix = _tf_idf(tokens, rows, weights)
-    rank = max(1, min(size, min(matrix.shape) - 1))
-    seed = int(rng.integers(2**31))
-    _, strengths, directions = randomized_svd(matrix, rank, n_iter=4, random_state=seed, flip_sign=True)
+    rank = max(1, min(size, min(len(rows), len(weights)) - 1))
+    strengths, directions = _Texts(tokens, rows, weights).leading(rank, rng)
     vectors = np.zeros((len(weights), size))
-    vectors[:, :rank] = directions.T * np.sqrt(strengths)
+    vectors[:, :rank] = directions * np.sqrt(strengths)
     rotation, _ = np.linalg.qr(rng.normal(size=(size, size)))
     vectors = vectors @ rotation
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -66,14 +68,44 @@ def _write(table: Tensor, rows: Tensor, values: Tensor) -> None:
     table[rows.to(table.device)] = values.to(table.device, table.dtype)
 
 
-def _tf_idf(tokens: NDArray[np.int32], rows: NDArray[np.int64], weights: NDArray[np.float32]) -> sparse.csr_array:
-    """(len(rows), V): 1 + log of the count times the weight, every row of length 1."""
-    parts = [_counts(tokens[part], len(weights)) for part in _chunks(rows)]
-    matrix = sparse.csr_array(sparse.vstack(parts))
-    matrix.data = (1 + np.log(matrix.data)) * weights[matrix.indices]
-    lengths = np.sqrt(matrix.multiply(matrix).sum(axis=1))
-    matrix.data /= np.repeat(np.maximum(lengths, 1e-12), np.diff(matrix.indptr))
-    return matrix
+@dataclass(frozen=True)
+class _Texts:
+    """A, the tf-idf matrix of some texts: made a few thousand rows at a time, whenever it is asked for."""
+
+    tokens: NDArray[np.int32]  # (I, L)
+    rows: NDArray[np.int64]  # which of them
+    weights: NDArray[np.float32]  # (V,)
+
+    def squared(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """AᵀA `vectors`, (V, n)."""
+        product = np.zeros_like(vectors)
+        for part in _chunks(self.rows):
+            texts = _tf_idf(_counts(self.tokens[part], len(self.weights)), self.weights)
+            release_pages(self.tokens)
+            product += texts.T @ (texts @ vectors)
+        return product
+
+    def leading(self, rank: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The largest singular values (rank,) of A and their right vectors (V, rank), nearly.
+
+        By subspace iteration with AᵀA (Halko, Martinsson and Tropp, 2011, Algorithm 4.4), in memory for V vectors,
+        however many texts there are.
+        """
+        vocab = len(self.weights)
+        basis = rng.normal(size=(vocab, min(rank + _MORE, vocab)))
+        for _ in range(_ROUNDS):
+            basis, _ = np.linalg.qr(self.squared(basis))
+        values, turn = np.linalg.eigh(basis.T @ self.squared(basis))
+        largest = np.argsort(-values, kind="stable")[:rank]
+        return np.sqrt(np.maximum(values[largest], 0)), basis @ turn[:, largest]
+
+
+def _tf_idf(counts: sparse.csr_array, weights: NDArray[np.float32]) -> sparse.csr_array:
+    """1 + log of the count times the weight, every row of length 1."""
+    counts.data = (1 + np.log(counts.data)) * weights[counts.indices]
+    lengths = np.sqrt(counts.multiply(counts).sum(axis=1))
+    counts.data /= np.repeat(np.maximum(lengths, 1e-12), np.diff(counts.indptr))
+    return counts
 
 
 def _counts(tokens: NDArray[np.int32], vocab: int) -> sparse.csr_array:
@@ -86,4 +118,4 @@ def _counts(tokens: NDArray[np.int32], vocab: int) -> sparse.csr_array:
 
 
 def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    return (rows[start : start + 4096] for start in range(0, len(rows), 4096))
+    return (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))

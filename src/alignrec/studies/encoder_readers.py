@@ -75,7 +75,7 @@ def visual_usage(inputs: CatalogueInputs, vocab_size: int) -> TokenUsage:
     """How the visual words are used by the catalogue's pictures."""
     found = np.flatnonzero(inputs.has_image)
     parts = (found[start : start + _ROWS] for start in range(0, len(found), _ROWS))
-    return measure_usage((torch.from_numpy(inputs.visual_tokens[part].astype(np.int64)) for part in parts), vocab_size)
+    return measure_usage(map(inputs.patches, parts), vocab_size)
 
 
 def loading_workers() -> int:

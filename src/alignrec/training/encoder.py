@@ -139,7 +139,7 @@ class MaskedItems:
         drop_image, drop_text = _dropped(has_image & has_text, masking.modality_dropout, rng)
         return IcaBatch(
             images=inputs.images.load(items),
-            visual_tokens=torch.from_numpy(inputs.visual_tokens[items].astype(np.int64)),
+            visual_tokens=inputs.patches(items),
             tokens=tokens,
             padding=padding,
             hidden_words=hidden_words,

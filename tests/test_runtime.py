@@ -102,6 +102,25 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     assert faults["keep"] * 4 < faults["fresh"]
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has malloc_trim")
+def test_kept_buffers_go_back_to_the_system_when_asked():
+    code = """
+import re, torch
+from pathlib import Path
+from alignrec.runtime import keep_large_buffers, return_freed_memory
+def resident(): return int(re.search(r"VmRSS:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+assert keep_large_buffers()
+torch.set_num_threads(1)
+large = torch.ones(64 << 20)
+del large
+before = resident()
+return_freed_memory()
+print(before - resident())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert 250 <= int(done.stdout) <= 280  # MB
+
+
 def test_denormal_numbers_are_zero_inside_and_only_there():
     tiny = torch.tensor([1e-39])  # a tensor of one number, as scalars are folded before they reach the processor
 

@@ -6,7 +6,7 @@ import mmap
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ __all__ = [
     "numpy_rng",
     "release_pages",
     "resolve_device",
+    "return_freed_memory",
     "set_threads",
     "torch_rng",
 ]
@@ -109,6 +110,17 @@ def keep_large_buffers() -> bool:
         return False
     m_trim_threshold, m_mmap_threshold = -1, -3
     return bool(mallopt(m_mmap_threshold, 1 << 30) and mallopt(m_trim_threshold, 1 << 30))
+
+
+def return_freed_memory() -> None:
+    """Give memory that was freed back to the system, which glibc does not do by itself after `keep_large_buffers`.
+
+    For the end of a preparation that took more than what follows. Harmless where glibc is not the C library.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def release_pages(mapped: NDArray[Any]) -> None:

@@ -17,7 +17,7 @@ from alignrec.encoders.word_vectors import latent_word_vectors, start_words_from
 from alignrec.errors import ArtifactError
 from alignrec.features import FeatureTable
 from alignrec.probes import zero_shot
-from alignrec.runtime import keep_large_buffers, numpy_rng, resolve_device, set_threads, torch_rng
+from alignrec.runtime import keep_large_buffers, numpy_rng, resolve_device, return_freed_memory, set_threads, torch_rng
 from alignrec.studies.encoder_readers import loading_workers, make_readers
 from alignrec.studies.encoder_start import begin
 from alignrec.studies.pretraining_plan import PretrainingPlan, make_plan
@@ -79,6 +79,7 @@ def pretrain_encoder(
         objective = _objective(plan, readers, inputs)
         beginning = begin(objective, plan, readers, inputs, where)
         write_json(folder.path / "start.json", beginning)
+        return_freed_memory()  # of tokenizers and counts, which grew with the catalogue
         result = pretrain(
             objective,
             inputs,

@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from alignrec.errors import FeatureError
 from alignrec.features import FeatureTable, fuse
+from alignrec.features import table as module
 from alignrec.features.table import unit_rows
 
 
@@ -14,8 +15,10 @@ def table(matrix, ids=None, name="f", modality="image"):
     return FeatureTable(name, modality, ids or [f"i{n}" for n in range(len(matrix))], matrix)
 
 
+@pytest.mark.parametrize("at_once", [1, 6, 1 << 22])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_names_row_and_item(bad):
+def test_a_value_that_is_not_finite_names_row_and_item(bad, at_once, monkeypatch):
+    monkeypatch.setattr(module, "_VALUES", at_once)
     matrix = np.ones((4, 2))
     matrix[2, 1] = matrix[3, 0] = bad
     with pytest.raises(FeatureError, match=r"not finite in 2 rows, first row 2 \(item 'i2'\)"):

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignrec.artifacts import hash_arrays
 from alignrec.errors import FeatureError
 from alignrec.types import FloatMatrix
 
 __all__ = ["FeatureTable", "fuse", "unit_rows"]
+
+_VALUES = 1 << 22  # looked at at once
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,11 @@ class FeatureTable:
         if len(set(self.item_ids)) != len(self.item_ids):
             raise FeatureError(f"features {self.name!r} name an item twice; keep one row per item")
         object.__setattr__(self, "matrix", np.ascontiguousarray(self.matrix, dtype=np.float32))
-        bad = ~np.isfinite(self.matrix).all(axis=1)
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
+        bad = _rows_not_finite(self.matrix)
+        if len(bad):
+            row = int(bad[0])
             raise FeatureError(
-                f"features {self.name!r} are not finite in {int(bad.sum())} rows, first row {row} "
+                f"features {self.name!r} are not finite in {len(bad)} rows, first row {row} "
                 f"(item {self.item_ids[row]!r}); mend or drop these rows"
             )
 
@@ -78,6 +81,15 @@ class FeatureTable:
                 "extract them for this dataset"
             )
         return np.ascontiguousarray(self.matrix[[row_of[item] for item in item_ids]])
+
+
+def _rows_not_finite(matrix: FloatMatrix) -> NDArray[np.int64]:
+    """Numbers of the rows that hold NaN or infinity; a few million values at a time are looked at."""
+    step = max(1, _VALUES // matrix.shape[1])
+    starts = range(0, len(matrix), step)
+    return np.concatenate(
+        [start + np.flatnonzero(~np.isfinite(matrix[start : start + step]).all(axis=1)) for start in starts]
+    )
 
 
 def fuse(tables: Sequence[FeatureTable]) -> FeatureTable:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, Vocabulary
+from alignrec.data import ITEM_COLUMNS, Catalogue, Dataset, InteractionLog, Vocabulary
 from alignrec.features import FeatureTable, save_features
 
 N_USERS, N_ITEMS = 30, 20
@@ -41,7 +41,7 @@ def small_dataset(path: Path) -> Dataset:
         Vocabulary(tuple(f"user-{u}" for u in range(N_USERS)), "user"),
         Vocabulary(item_ids, "item"),
         log,
-        catalogue,
+        Catalogue(catalogue),
     ).save(path)
     parity = np.where(np.arange(N_ITEMS) % 2 == 0, 1.0, -1.0)
     matrix = np.column_stack([parity, rng.normal(0, 0.3, (N_ITEMS, 5))]).astype(np.float32)
@@ -58,6 +58,6 @@ def picture_dataset(folder: Path, images: Sequence[str | None]) -> Dataset:
         users=Vocabulary(("u",), "user"),
         items=Vocabulary(tuple(row["item_id"] for row in rows), "item"),
         log=InteractionLog(nothing, nothing, nothing.astype(np.int8)),
-        catalogue=pl.DataFrame(rows, schema=dict(ITEM_COLUMNS)),
+        catalogue=Catalogue(pl.DataFrame(rows, schema=dict(ITEM_COLUMNS))),
         path=folder,
     )

@@ -7,7 +7,7 @@ import polars as pl
 from datasets import N_ITEMS, small_dataset
 from PIL import Image
 
-from alignrec.data import Dataset
+from alignrec.data import Catalogue, Dataset
 from alignrec.evaluation import DEFAULT_METRICS
 from alignrec.studies import evaluate, train
 from alignrec.studies.study import Study, StudyEntry, run_study
@@ -22,9 +22,9 @@ def illustrated_dataset(path: Path) -> Dataset:
     """Every other item has a picture, one of which does not open; the first title is unkind."""
     made = small_dataset(path.with_name(path.name + "-plain"))
     images = [f"item-{i}.png" if i % 2 == 0 else None for i in range(N_ITEMS)]
-    titles = [HOSTILE, *made.catalogue["title"][1:]]
-    catalogue = made.catalogue.with_columns(pl.Series("image", images), pl.Series("title", titles))
-    dataset = replace(made, catalogue=catalogue).save(path)
+    titles = [HOSTILE, *made.catalogue.frame["title"][1:]]
+    catalogue = made.catalogue.frame.with_columns(pl.Series("image", images), pl.Series("title", titles))
+    dataset = replace(made, catalogue=Catalogue(catalogue)).save(path)
     for number, name in enumerate(images):
         if name is not None:
             Image.new("RGB", (300, 200), (10 * number, 90, 200)).save(path / name)

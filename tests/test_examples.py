@@ -92,7 +92,7 @@ def test_the_terms_of_ones_own_plugin_are_logged_and_its_settings_recorded(quick
 def test_ones_own_source_becomes_a_dataset_with_titles_split_by_time(tmp_path: Path) -> None:
     assert run("own_source.py", EXAMPLES / "orders.jsonl", tmp_path / "orders").startswith("10 users and 10 items in ")
     dataset = Dataset.load(tmp_path / "orders")
-    assert "green tea, loose" in dataset.catalogue["title"].to_list()
+    assert "green tea, loose" in dataset.catalogue.frame["title"].to_list()
     assert dataset.split("test").nnz == dataset.split("valid").nnz == dataset.n_users
 
 

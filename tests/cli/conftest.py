@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from alignrec.cli import main
-from alignrec.data import Dataset, InteractionLog, Vocabulary
+from alignrec.data import Catalogue, Dataset, InteractionLog, Vocabulary
 from alignrec.data.raw import ITEM_COLUMNS
 
 
@@ -47,4 +47,4 @@ def tiny_dataset(tmp_path) -> Dataset:
     users = Vocabulary(tuple(f"u{n}" for n in range(9)), "user")
     nothing = {name: [None] * 12 for name in ITEM_COLUMNS}
     catalogue = pl.DataFrame(nothing | {"item_id": names}, schema=dict(ITEM_COLUMNS))
-    return Dataset("tiny", users, Vocabulary(tuple(names), "item"), log, catalogue).save(tmp_path / "tiny")
+    return Dataset("tiny", users, Vocabulary(tuple(names), "item"), log, Catalogue(catalogue)).save(tmp_path / "tiny")

@@ -25,7 +25,7 @@ def test_import_amazon_takes_the_published_core_by_default(folder: Path) -> None
     printed = json.loads(result.stdout)
     assert (printed["users"], printed["items"], printed["interactions"]) == (6, 5, 30)
     dataset = Dataset.load(out)
-    assert dataset.catalogue["title"].to_list()[dataset.items.index("B000000003")] == "Mug & Cup"
+    assert dataset.catalogue.frame["title"].to_list()[dataset.items.index("B000000003")] == "Mug & Cup"
 
 
 def test_a_failed_import_leaves_no_folder(folder: Path) -> None:

@@ -31,8 +31,8 @@ def test_import_tables_reads_what_the_options_name(folder: Path) -> None:
     assert "8 interactions name 1 items that the item file lacks: kept" in result.stderr
     dataset = Dataset.load(folder / "out")
     assert dataset.users.ids[0] == "000"
-    assert dataset.catalogue.row(0)[:2] == ("0", "Thing 0")
-    assert dataset.catalogue["description"][0] == "About 0."
+    assert dataset.catalogue.frame.row(0)[:2] == ("0", "Thing 0")
+    assert dataset.catalogue.frame["description"][0] == "About 0."
 
 
 def test_an_unknown_item_can_end_the_import_in_one_line(

@@ -9,7 +9,7 @@ import pytest
 
 from alignrec import studies
 from alignrec.cli import main
-from alignrec.data import Dataset, ShopSettings, draw_shop
+from alignrec.data import Catalogue, Dataset, ShopSettings, draw_shop
 
 
 @pytest.fixture
@@ -99,10 +99,10 @@ def test_a_trained_encoder_names_what_the_catalogue_lacks(monkeypatch, capsys, s
     data = Dataset.load(shop)
     data.image_path(0).unlink()
     data.image_path(1).write_bytes(b"")
-    rows = data.catalogue.to_dicts()
+    rows = data.catalogue.frame.to_dicts()
     rows[0] |= dict.fromkeys(["title", "brand", "description"])
     rows[2] |= dict.fromkeys(["title", "brand", "description"])
-    replace(data, catalogue=pl.DataFrame(rows, schema=data.catalogue.schema)).save(shop.parent / "lacking")
+    replace(data, catalogue=Catalogue(pl.DataFrame(rows, schema=data.catalogue.schema))).save(shop.parent / "lacking")
     shutil.move(shop / "images", shop.parent / "lacking" / "images")
     assert run(monkeypatch, "encode", "extract", trained, shop.parent / "lacking", "--threads", 1, "--workers", 0) == 0
     printed = capsys.readouterr().out.splitlines()

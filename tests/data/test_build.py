@@ -142,7 +142,7 @@ def test_after_a_core_the_survivors_of_a_numbered_source_keep_their_order_and_ve
 def test_the_catalogue_has_one_row_per_item_in_index_order(tmp_path):
     items = [{"item_id": "x", "title": "X"}, {"item_id": "unseen", "title": "U"}]
     dataset = build(make(SQUARE, items=items), tmp_path)
-    assert dataset.catalogue["title"].to_list() == [None, "X"]
+    assert dataset.catalogue.frame["title"].to_list() == [None, "X"]
     assert dataset.about["items"] == {"without_row": 1, "repeated_rows": 0}
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from alignrec.data import Dataset, InteractionLog, Vocabulary
+from alignrec.data import Catalogue, Dataset, InteractionLog, Vocabulary
 from alignrec.errors import ArtifactError, DataError, FeatureError
 from alignrec.features import FeatureTable, save_features
 
@@ -22,14 +22,16 @@ def dataset():
             np.array([0, 1, 0, 2], np.int8),
             np.array([1, 2, 3, 4], np.int64),
         ),
-        catalogue=pl.DataFrame(
-            {
-                "item_id": ["x", "y", "z"],
-                "title": ["X", None, "Z"],
-                "categories": [["a", "b"], None, []],
-                "image": ["images/x.jpg", None, "/far/z.jpg"],
-            },
-            schema_overrides={"categories": pl.List(pl.String)},
+        catalogue=Catalogue(
+            pl.DataFrame(
+                {
+                    "item_id": ["x", "y", "z"],
+                    "title": ["X", None, "Z"],
+                    "categories": [["a", "b"], None, []],
+                    "image": ["images/x.jpg", None, "/far/z.jpg"],
+                },
+                schema_overrides={"categories": pl.List(pl.String)},
+            )
         ),
         about={"seed": 1},
     )
@@ -44,7 +46,7 @@ def folder(dataset, tmp_path):
 def test_a_saved_dataset_loads_as_it_was(dataset, folder):
     loaded = Dataset.load(folder)
     assert (loaded.name, loaded.users, loaded.items, loaded.about) == ("toy", dataset.users, dataset.items, {"seed": 1})
-    assert loaded.catalogue.equals(dataset.catalogue)
+    assert loaded.catalogue.frame.equals(dataset.catalogue.frame)
     for name in ("users", "items", "splits", "timestamps"):
         assert np.array_equal(getattr(loaded.log, name), getattr(dataset.log, name))
     assert loaded.content_hash == dataset.content_hash
@@ -86,7 +88,7 @@ def test_an_empty_vocabulary_knows_nobody():
         lambda d: {"users": Vocabulary(("ann", "rob"), "user")},
         lambda d: {"log": replace(d.log, splits=np.array([0, 2, 0, 1], np.int8))},
         lambda d: {"log": replace(d.log, timestamps=None)},
-        lambda d: {"catalogue": d.catalogue.with_columns(title=pl.Series(["X", "", "Z"]))},
+        lambda d: {"catalogue": Catalogue(d.catalogue.frame.with_columns(title=pl.Series(["X", "", "Z"])))},
     ],
 )
 def test_any_change_of_content_changes_the_hash(dataset, change):

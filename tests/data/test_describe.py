@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, Vocabulary, describe, render
+from alignrec.data import ITEM_COLUMNS, Catalogue, Dataset, InteractionLog, Vocabulary, describe, render
 from alignrec.data.describe import DegreeBin
 from alignrec.features import FeatureTable, save_features
 
@@ -26,7 +26,7 @@ def dataset():
         Vocabulary(("a", "b", "c"), "user"),
         Vocabulary(("x", "y", "z"), "item"),
         InteractionLog(np.array(users, np.int32), np.array(items, np.int32), np.array(splits, np.int8)),
-        catalogue,
+        Catalogue(catalogue),
         about={
             "source": {"kind": "mmrec", "files": {"toy.inter": "ab" * 32}},
             "seed": 3,

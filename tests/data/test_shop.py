@@ -56,7 +56,7 @@ def test_every_item_has_a_picture_inside_the_folder(folder):
     for item in range(dataset.n_items):
         with Image.open(dataset.image_path(item)) as picture:
             assert picture.size == (32, 32)
-    assert dataset.catalogue["image"].str.starts_with("images/").all()
+    assert dataset.catalogue.frame["image"].str.starts_with("images/").all()
 
 
 def test_what_is_returned_is_what_is_loaded(tmp_path):
@@ -81,7 +81,7 @@ def test_the_truth_lies_beside_the_dataset_and_is_no_feature(folder):
     assert truth["item_id"].to_list() == list(dataset.items.ids)
     assert set(ATTRIBUTES) < set(truth.columns)
     assert dataset.feature_names == []
-    assert not set(ATTRIBUTES) - {"brand"} & set(dataset.catalogue.columns)
+    assert not set(ATTRIBUTES) - {"brand"} & set(dataset.catalogue.schema)
 
 
 def test_the_default_shop_is_sparse_with_a_long_tail(whole):
@@ -129,9 +129,9 @@ def test_impossible_shops_are_refused(values):
 
 def test_a_shop_without_pictures_names_none(tmp_path):
     dataset = draw_shop(tmp_path / "words", settings=small(pictures=False))
-    assert dataset.catalogue["image"].null_count() == dataset.n_items
-    assert dataset.catalogue.drop("image").equals(
-        draw_shop(tmp_path / "both", settings=small()).catalogue.drop("image")
+    assert dataset.catalogue.frame["image"].null_count() == dataset.n_items
+    assert dataset.catalogue.frame.drop("image").equals(
+        draw_shop(tmp_path / "both", settings=small()).catalogue.frame.drop("image")
     )
 
 

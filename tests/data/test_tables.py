@@ -55,7 +55,7 @@ def test_a_table_becomes_a_dataset_with_the_users_own_ids(shop: Path, tmp_path: 
     dataset = build_dataset(read_tables(shop), tmp_path / "out", core=0, split=RatioSplit(), min_rating=3)
     assert dataset.users.ids == ("007", "8")
     assert dataset.items.ids == ("a", "b")
-    assert dataset.catalogue["title"].to_list() == ["Mug", "Cup"]
+    assert dataset.catalogue.frame["title"].to_list() == ["Mug", "Cup"]
     assert dataset.image_path(0) == shop / "images" / "a.png"
 
 
@@ -186,8 +186,8 @@ def test_movielens_sparse_keeps_its_split_and_finds_its_posters(research_data: P
     dataset = build_dataset(read_tables(folder / "sparse.tsv", settings), tmp_path / "out")
     counts = [int((dataset.log.splits == code).sum()) for code in range(3)]
     assert (dataset.n_users, dataset.n_items, counts) == (5740, 1952, [53_745, 7_534, 7_534])
-    assert dataset.catalogue["image"].null_count() == 0
-    toys = dataset.catalogue.row(dataset.items.index("1"), named=True)
+    assert dataset.catalogue.frame["image"].null_count() == 0
+    toys = dataset.catalogue.frame.row(dataset.items.index("1"), named=True)
     assert toys["title"] == "Toy Story (1995)"
     assert toys["categories"] == ["Animation", "Children's", "Comedy"]
     assert toys["description"].startswith("Led by Woody")

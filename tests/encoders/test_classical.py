@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from alignrec.artifacts import hash_arrays
-from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, ShopSettings, Vocabulary, draw_shop
+from alignrec.data import ITEM_COLUMNS, Catalogue, Dataset, InteractionLog, ShopSettings, Vocabulary, draw_shop
 from alignrec.data.shop_pictures import draw_picture
 from alignrec.encoders import PixelSettings, TfidfSettings, classical, extract_pixels, extract_tfidf
 from alignrec.errors import FeatureError
@@ -22,7 +22,7 @@ def make(folder, rows):
         users=Vocabulary(("u",), "user"),
         items=Vocabulary(tuple(row["item_id"] for row in full), "item"),
         log=InteractionLog(nothing, nothing, nothing.astype(np.int8)),
-        catalogue=pl.DataFrame(full, schema=dict(ITEM_COLUMNS)),
+        catalogue=Catalogue(pl.DataFrame(full, schema=dict(ITEM_COLUMNS))),
         path=folder,
     )
 
@@ -105,10 +105,10 @@ def test_items_without_a_readable_picture_get_the_mean_and_are_counted(shop, tmp
     dataset = Dataset.load(folder)
     dataset.image_path(3).write_bytes(b"no picture")
     dataset.image_path(5).unlink()
-    catalogue = dataset.catalogue.with_columns(
+    catalogue = dataset.catalogue.frame.with_columns(
         pl.when(pl.int_range(pl.len()) == 7).then(None).otherwise(pl.col("image")).alias("image")
     )
-    table = extract_pixels(replace(dataset, catalogue=catalogue))
+    table = extract_pixels(replace(dataset, catalogue=Catalogue(catalogue)))
     assert table.provenance["pictures"] == {"found": 237, "unnamed": 1, "missing": 1, "broken": 1}
     found = np.delete(table.matrix, [3, 5, 7], axis=0)
     for item in (3, 5, 7):

@@ -111,7 +111,7 @@ def test_another_setting_or_another_picture_is_another_cache(dataset, tmp_path):
 
 def test_the_same_pictures_elsewhere_and_touched_are_the_same_cache(dataset, tmp_path):
     first = build_image_cache(dataset, SMALL)
-    copied = picture_dataset(tmp_path / "copy", list(dataset.catalogue["image"]))
+    copied = picture_dataset(tmp_path / "copy", list(dataset.catalogue.frame["image"]))
     shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("cache", "copy"))
     os.utime(tmp_path / "copy" / "1.png", ns=(0, 12345))
     assert build_image_cache(copied, SMALL).folder.name == first.folder.name

@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, Vocabulary
+from alignrec.data import ITEM_COLUMNS, Catalogue, Dataset, InteractionLog, Vocabulary
 from alignrec.encoders.item_texts import item_texts, items_with_text
 from alignrec.errors import UsageError
 
@@ -23,7 +23,7 @@ def dataset():
         users=Vocabulary(("u",), "user"),
         items=Vocabulary(ids, "item"),
         log=InteractionLog(nothing, nothing, nothing.astype(np.int8)),
-        catalogue=pl.DataFrame(rows, schema=dict(ITEM_COLUMNS)),
+        catalogue=Catalogue(pl.DataFrame(rows, schema=dict(ITEM_COLUMNS))),
     )
 
 

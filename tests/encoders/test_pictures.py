@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from PIL import Image, ImageOps
 
-from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, Vocabulary
+from alignrec.data import ITEM_COLUMNS, Catalogue, Dataset, InteractionLog, Vocabulary
 from alignrec.encoders import PictureReport, open_picture, read_pictures
 
 
@@ -22,7 +22,7 @@ def dataset(tmp_path):
         users=Vocabulary(("u",), "user"),
         items=Vocabulary(tuple(row["item_id"] for row in rows), "item"),
         log=InteractionLog(nothing, nothing, nothing.astype(np.int8)),
-        catalogue=pl.DataFrame(rows, schema=dict(ITEM_COLUMNS)),
+        catalogue=Catalogue(pl.DataFrame(rows, schema=dict(ITEM_COLUMNS))),
         path=tmp_path,
     )
 

@@ -12,7 +12,7 @@ import tiny_models
 import transformers
 
 from alignrec.artifacts import hash_file
-from alignrec.data import Dataset
+from alignrec.data import Catalogue, Dataset
 from alignrec.encoders import PretrainedSettings, extract_pretrained, item_texts, pretrained_name
 from alignrec.errors import ArtifactError, FeatureError, SettingsError, UsageError
 
@@ -35,8 +35,8 @@ def shop(shop_folder):
     titles = [" ".join(rng.choice(words, rng.integers(1, 9))) for _ in range(dataset.n_items)]
     titles = ["" if item in WITHOUT_TEXT else title for item, title in enumerate(titles)]
     nothing = pl.lit(None, dtype=pl.String)
-    catalogue = dataset.catalogue.with_columns(title=pl.Series(titles), brand=nothing, description=nothing)
-    return replace(dataset, catalogue=catalogue)
+    catalogue = dataset.catalogue.frame.with_columns(title=pl.Series(titles), brand=nothing, description=nothing)
+    return replace(dataset, catalogue=Catalogue(catalogue))
 
 
 def unit(rows):
@@ -138,7 +138,7 @@ def test_a_folder_that_is_no_model_is_an_error(shop, tmp_path):
 
 
 def test_a_catalogue_that_has_nothing_to_describe_is_an_error(shop, folders):
-    empty = replace(shop, catalogue=shop.catalogue.with_columns(title=pl.lit(None, dtype=pl.String)))
+    empty = replace(shop, catalogue=Catalogue(shop.catalogue.frame.with_columns(title=pl.lit(None, dtype=pl.String))))
     with pytest.raises(FeatureError, match="none of 40 items has a text"):
         extract_pretrained(str(folders["bert"]), empty)
 
@@ -175,7 +175,7 @@ def test_minilm_finds_a_paraphrase_and_gives_unit_vectors_of_384(shop, minilm):
         "USB charging cable for mobile phones",
     ]
     titles = [*sentences, *[None] * (shop.n_items - 3)]
-    dataset = replace(shop, catalogue=shop.catalogue.with_columns(title=pl.Series(titles)))
+    dataset = replace(shop, catalogue=Catalogue(shop.catalogue.frame.with_columns(title=pl.Series(titles))))
     table = extract_pretrained(str(minilm), dataset)
     rows = table.matrix[:3]
     assert table.size == 384

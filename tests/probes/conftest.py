@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from alignrec.data import Dataset, ShopSettings, draw_shop
+from alignrec.data import Catalogue, Dataset, ShopSettings, draw_shop
 from alignrec.encoders import extract_builtin
 from alignrec.features import save_features
 from alignrec.studies import extract_features, pretrain_encoder
@@ -23,11 +23,11 @@ def shop(tmp_path_factory):
     for item in (0, 2):
         data.image_path(item).unlink()
     silent = pl.col("item_id").is_in([data.items.ids[1], data.items.ids[2]])
-    words = [name for name in ("title", "brand", "categories", "description") if name in data.catalogue.columns]
-    catalogue = data.catalogue.with_columns(
+    words = [name for name in ("title", "brand", "categories", "description") if name in data.catalogue.schema]
+    catalogue = data.catalogue.frame.with_columns(
         pl.when(silent).then(None).otherwise(pl.col(name)).alias(name) for name in words
     ).with_columns(pl.lit(str(drawn) + "/").add(pl.col("image")).alias("image"))
-    data = Dataset(data.name, data.users, data.items, data.log, catalogue).save(folder)
+    data = Dataset(data.name, data.users, data.items, data.log, Catalogue(catalogue)).save(folder)
     for name in ("pixels", "tfidf"):
         save_features(folder / "features", extract_builtin(name, data, settings={"components": 8}))
     return data

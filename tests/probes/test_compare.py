@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from alignrec.data import Dataset, InteractionLog, Vocabulary
+from alignrec.data import Catalogue, Dataset, InteractionLog, Vocabulary
 from alignrec.errors import FeatureError, UsageError
 from alignrec.features import FeatureTable, save_features
 from alignrec.probes import MaskSettings, probe, zero_shot
@@ -26,7 +26,7 @@ def dataset(tmp_path):
     log = InteractionLog(np.repeat(np.arange(9, dtype=np.int32), 4), items, np.zeros(36, dtype=np.int8))
     users = Vocabulary(tuple(f"u{n}" for n in range(9)), "user")
     catalogue = pl.DataFrame({"item_id": ITEMS})
-    made = Dataset("tiny", users, Vocabulary(tuple(ITEMS), "item"), log, catalogue).save(tmp_path / "tiny")
+    made = Dataset("tiny", users, Vocabulary(tuple(ITEMS), "item"), log, Catalogue(catalogue)).save(tmp_path / "tiny")
     for seed, name in enumerate(["a", "b"]):
         save_features(made.path / "features", feature_table(name, seed=seed))
     return made

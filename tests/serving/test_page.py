@@ -6,7 +6,7 @@ import pytest
 from datasets import small_dataset
 from PIL import Image
 
-from alignrec.data import Dataset
+from alignrec.data import Catalogue, Dataset
 from alignrec.serving.page import MetricTable, Shelf, write_page
 
 
@@ -36,8 +36,8 @@ def dataset(tmp_path: Path) -> Dataset:
     dataset = small_dataset(tmp_path / "small")
     Image.new("RGB", (300, 200), "red").save(tmp_path / "small" / "red.png")
     images = ["red.png", "gone.png", *[None] * (dataset.n_items - 2)]
-    catalogue = dataset.catalogue.with_columns(pl.Series("image", images, dtype=pl.String))
-    return Dataset("small", dataset.users, dataset.items, dataset.log, catalogue, path=dataset.path)
+    catalogue = dataset.catalogue.frame.with_columns(pl.Series("image", images, dtype=pl.String))
+    return Dataset("small", dataset.users, dataset.items, dataset.log, Catalogue(catalogue), path=dataset.path)
 
 
 def page_of(dataset: Dataset, path: Path, *parts: Shelf | MetricTable) -> Elements:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from datasets import small_dataset
 
-from alignrec.data import Dataset
+from alignrec.data import Catalogue, Dataset
 from alignrec.errors import ArtifactError, DataError, UsageError
 from alignrec.evaluation import evaluate_embeddings
 from alignrec.serving import Recommender
@@ -95,8 +95,8 @@ def test_a_run_that_does_not_exist_says_how_to_make_one(tmp_path: Path) -> None:
 
 def test_a_run_whose_dataset_has_changed_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     run = train(dataset, model="bpr", out=tmp_path / "run", settings={"training": {"epochs": 1}})
-    retitled = dataset.catalogue.with_columns(title=dataset.catalogue["title"] + "!")
-    other = Dataset("small", dataset.users, dataset.items, dataset.log, retitled).save(tmp_path / "other")
+    retitled = dataset.catalogue.frame.with_columns(title=dataset.catalogue.frame["title"] + "!")
+    other = Dataset("small", dataset.users, dataset.items, dataset.log, Catalogue(retitled)).save(tmp_path / "other")
     with pytest.raises(ArtifactError, match="is not the dataset that"):
         Recommender.load(run.path, other.path)
 

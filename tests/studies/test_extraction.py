@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from alignrec.data import ITEM_COLUMNS, Dataset, InteractionLog, ShopSettings, Vocabulary, draw_shop
+from alignrec.data import ITEM_COLUMNS, Catalogue, Dataset, InteractionLog, ShopSettings, Vocabulary, draw_shop
 from alignrec.encoders.image_resizing import ResizeJob
 from alignrec.encoders.multiway import MultiwayEncoder
 from alignrec.encoders.text_tokens import TextTokenizer
@@ -234,12 +234,14 @@ def bad_shop(own_shop):
     data.image_path(2).write_bytes(whole[: len(whole) // 2])
     Image.new("1", (12_000, 9_000)).save(data.image_path(3), "PNG")
     data.image_path(4).write_text("<html>not found</html>")
-    rows = data.catalogue.to_dicts()
+    rows = data.catalogue.frame.to_dicts()
     rows[5]["title"] = LONG
     for item, text in ODD.items():
         rows[item]["title"] = text
     rows[12] |= dict.fromkeys(["title", "brand", "description", "image"])
-    bad = replace(data, catalogue=pl.DataFrame(rows, schema=data.catalogue.schema)).save(own_shop.parent / "bad")
+    bad = replace(data, catalogue=Catalogue(pl.DataFrame(rows, schema=data.catalogue.schema))).save(
+        own_shop.parent / "bad"
+    )
     shutil.copytree(own_shop / "images", bad.path / "images")
     return bad.path
 
@@ -290,7 +292,7 @@ def save_catalogue(folder, items):
     nothing = np.zeros(0, dtype=np.int32)
     log = InteractionLog(nothing, nothing, nothing.astype(np.int8))
     catalogue = pl.DataFrame(columns, schema=dict(ITEM_COLUMNS))
-    Dataset("toy", Vocabulary(("u",), "user"), Vocabulary(tuple(ids), "item"), log, catalogue).save(folder)
+    Dataset("toy", Vocabulary(("u",), "user"), Vocabulary(tuple(ids), "item"), log, Catalogue(catalogue)).save(folder)
     Image.new("RGB", (24, 24), "red").save(folder / "one.png")
 
 

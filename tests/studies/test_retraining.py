@@ -8,7 +8,7 @@ import pytest
 from datasets import small_dataset
 
 from alignrec.artifacts import hash_file
-from alignrec.data import Dataset
+from alignrec.data import Catalogue, Dataset
 from alignrec.errors import ArtifactError, FeatureError, SettingsError, UsageError
 from alignrec.features import FeatureTable, save_features
 from alignrec.studies import Run, retrain, train
@@ -143,8 +143,8 @@ def test_a_dataset_that_has_moved_is_given_by_its_folder(run: Run, copied: Run, 
 
 def test_another_dataset_is_refused(run: Run, tmp_path: Path) -> None:
     other = small_dataset(tmp_path / "small")
-    changed = other.catalogue.with_columns(title=other.catalogue["title"] + "!")
-    Dataset("small", other.users, other.items, other.log, changed).save(tmp_path / "other")
+    changed = other.catalogue.frame.with_columns(title=other.catalogue.frame["title"] + "!")
+    Dataset("small", other.users, other.items, other.log, Catalogue(changed)).save(tmp_path / "other")
     with pytest.raises(ArtifactError, match=r"is not the dataset that .* was trained on"):
         retrain(run, out=tmp_path / "again", dataset=tmp_path / "other")
 

@@ -13,7 +13,7 @@ import pytest
 from datasets import small_dataset
 
 from alignrec.artifacts import hash_file, read_arrays
-from alignrec.data import Dataset
+from alignrec.data import Catalogue, Dataset
 from alignrec.errors import ArtifactError, DataError, SettingsError
 from alignrec.models import LightGCN
 from alignrec.studies import Run, train
@@ -148,8 +148,8 @@ def test_a_run_of_another_dataset_is_refused(dataset: Dataset, tmp_path: Path) -
     out = tmp_path / "run"
     train(dataset, model="bpr", out=out, settings=SETTINGS)
     other = Dataset(dataset.name, dataset.users, dataset.items, dataset.log, dataset.catalogue)
-    changed = other.catalogue.with_columns(title=other.catalogue["title"] + "!")
-    moved = Dataset("small", other.users, other.items, other.log, changed).save(tmp_path / "other")
+    changed = other.catalogue.frame.with_columns(title=other.catalogue.frame["title"] + "!")
+    moved = Dataset("small", other.users, other.items, other.log, Catalogue(changed)).save(tmp_path / "other")
     with pytest.raises(ArtifactError, match="another run: dataset hash"):
         train(moved, model="bpr", out=out, settings=SETTINGS, resume=True)
 

@@ -2,6 +2,7 @@
 
 from alignrec.data.amazon import read_amazon
 from alignrec.data.build import DEFAULT_CORE, build_dataset, build_into, default_core, default_split
+from alignrec.data.catalogue import Catalogue
 from alignrec.data.cleaning import CleaningReport, clean, k_core
 from alignrec.data.dataset import SPLITS, Dataset, InteractionLog, Vocabulary
 from alignrec.data.describe import DatasetDescription, describe, render
@@ -31,6 +32,7 @@ __all__ = [
     "ITEM_COLUMNS",
     "SPLITS",
     "SPLIT_RULES",
+    "Catalogue",
     "CleaningReport",
     "Dataset",
     "DatasetDescription",

@@ -16,9 +16,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from alignrec.artifacts import staged_folder
-from alignrec.data.catalogue import check_images, item_rows
+from alignrec.data.catalogue import Catalogue
 from alignrec.data.cleaning import clean
 from alignrec.data.dataset import Dataset, InteractionLog, Vocabulary
+from alignrec.data.item_rows import check_images, item_rows
 from alignrec.data.raw import RawData, SkipLog
 from alignrec.data.splitting import GivenSplit, MmrecSplit, SplitRule, split_family, split_interactions
 from alignrec.errors import DataError
@@ -94,10 +95,10 @@ def build_into(
     catalogue, images = check_images(catalogue, out, stage)
     dataset = Dataset(
         name=raw.name,
-        users=Vocabulary(tuple(users.ids), "user"),
-        items=Vocabulary(tuple(items.ids), "item"),
+        users=Vocabulary(users.ids, "user"),
+        items=Vocabulary(items.ids, "item"),
         log=log,
-        catalogue=catalogue,
+        catalogue=Catalogue(catalogue),
         about={
             "source": dict(raw.source),
             "seed": seed,

@@ -1,97 +1,108 @@
-"""The catalogue of a dataset: one row per item in index order, and whether its pictures are there and open."""
+"""The catalogue of a dataset: one row per item in index order. Of a file only the rows that are asked for are read."""
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import polars as pl
-from PIL import Image
 
-from alignrec.data.image_files import UNREADABLE, quiet_pillow
-from alignrec.data.raw import ITEM_COLUMNS
-from alignrec.progress import track
+from alignrec.data.fingerprint import hash_columns
+from alignrec.errors import ArtifactError
 
-__all__ = ["ImageReport", "check_images", "item_rows"]
+__all__ = ["Catalogue"]
 
-_EXAMPLES = 5
+_BLOCK = 4096  # rows read at once, and written as a group
 
 
-@dataclass(frozen=True)
-class ImageReport:
-    """What became of the pictures that a source named."""
+class Catalogue:
+    """I rows with the columns `item_id`, `title`, `brand`, `categories`, `description`, `image`.
 
-    named: int
-    missing: int  # no such file
-    broken: int  # Pillow cannot open it
-    examples: Mapping[str, str] = field(default_factory=dict)  # item id -> path and what is wrong with it
-
-
-def item_rows(items: pl.DataFrame, item_ids: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The rows of `items` in the order of `item_ids`; an item without a row gets an empty one.
-
-    An item that is listed more than once keeps its first row. Texts of blanks alone become null.
-
-    Returns:
-        The catalogue, and counts: `without_row` items, `repeated_rows` left out.
-    """
-    first = items.unique("item_id", keep="first", maintain_order=True)
-    texts = [name for name, dtype in ITEM_COLUMNS.items() if dtype == pl.String and name != "item_id"]
-    blank = [pl.when(pl.col(name).str.strip_chars() != "").then(pl.col(name)).alias(name) for name in texts]
-    wanted = pl.DataFrame({"item_id": pl.Series(item_ids, dtype=pl.String)})
-    rows = wanted.join(first.with_columns(blank), on="item_id", how="left", maintain_order="left")
-    counts = {
-        "without_row": len(wanted.join(first, on="item_id", how="anti")),
-        "repeated_rows": len(items) - len(first),
-    }
-    return rows.select(pl.col(name).cast(dtype) for name, dtype in ITEM_COLUMNS.items()), counts
-
-
-def check_images(catalogue: pl.DataFrame, folder: Path, stage: Path | None = None) -> tuple[pl.DataFrame, ImageReport]:
-    """Try every picture; the catalogue then names only pictures that are there and open.
+    Of a catalogue in a file only a few thousand rows are in memory, until `frame` is asked for.
 
     Args:
-        catalogue: its `image` paths are absolute or relative to `folder`.
-        folder: the dataset folder. Pictures inside it are named relative to it, others by absolute path.
-        stage: where the dataset folder's files are while it is being written.
+        source: the rows, or a Parquet file with them, which must stay where it is, and as it is.
+
+    Raises:
+        ArtifactError: the file is missing or damaged, or has no column `item_id`.
     """
-    paths: list[str | None] = []
-    troubles: dict[str, str] = {}
-    counts = {"missing": 0, "broken": 0}
-    named = 0
-    rows = catalogue.select("item_id", "image").iter_rows()
-    for item, value in track(rows, "checking pictures", len(catalogue)):
-        if value is None:
-            paths.append(None)
-            continue
-        named += 1
-        kept, file = _place(value, folder, stage or folder)
-        trouble = _trouble(file)
-        paths.append(None if trouble else kept)
-        if trouble:
-            counts[trouble] += 1
-            if counts[trouble] <= _EXAMPLES:
-                troubles[item] = f"{value}: {trouble}"
-    checked = catalogue.with_columns(pl.Series("image", paths, dtype=pl.String))
-    return checked, ImageReport(named=named, examples=troubles, **counts)
 
+    def __init__(self, source: pl.DataFrame | Path) -> None:
+        self._file = source if isinstance(source, Path) else None
+        self._state = self._look()
+        # a folder may be called data[1]
+        self._scan = pl.scan_parquet(source, glob=False) if isinstance(source, Path) else source.lazy()
+        self.schema = self._read(self._scan.head(0)).schema
+        if "item_id" not in self.schema:
+            raise ArtifactError(f"{self._file or 'the catalogue'} has no column 'item_id'; import the dataset again")
+        self._n_items = int(self._read(self._scan.select(pl.len())).item())
+        self._last = (-1, pl.DataFrame())  # the block read last, after its number
 
-def _place(value: str, folder: Path, stage: Path) -> tuple[str, Path]:
-    """How the dataset names the picture, and the file to open now."""
-    home = Path(os.path.abspath(folder))  # noqa: PTH100  (links are kept as the user wrote them)
-    path = Path(os.path.normpath(home / value))
-    if path.is_relative_to(home):
-        inside = path.relative_to(home)
-        return inside.as_posix(), stage / inside
-    return str(path), path
+    def __len__(self) -> int:
+        return self._n_items
 
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """All rows, kept in memory from the first call on.
 
-def _trouble(file: Path) -> str | None:
-    if not os.path.isfile(file):  # noqa: PTH113  (a name too long for the system is a file that is not there)
-        return "missing"
-    try:
-        with quiet_pillow(), Image.open(file) as picture:  # refuses what the encoders would not open either
-            picture.verify()
-    except UNREADABLE:
-        return "broken"
-    return None
+        Raises:
+            ArtifactError: the file is not there any more, or another.
+        """
+        frame = self._read(self._scan)
+        self._file, self._state, self._scan = None, None, frame.lazy()  # the file may go now
+        return frame
+
+    def column(self, name: str) -> pl.Series:
+        """One column whole; it raises what `frame` does."""
+        return self._read(self._scan.select(name)).to_series()
+
+    def rows(self, which: range) -> pl.DataFrame:
+        """Neighbouring rows; it raises what `frame` does."""
+        first, last = which.start // _BLOCK, (which.stop - 1) // _BLOCK
+        parts = [self._block(number) for number in range(first, last + 1)] or [self._block(first)]
+        joined = parts[0] if len(parts) == 1 else pl.concat(parts)
+        return joined.slice(which.start - first * _BLOCK, len(which))
+
+    def value(self, column: str, item: int) -> Any:  # Any: str, list of str or None, as the column is
+        """What the item number `item` has in `column`; it raises what `frame` does."""
+        return self._block(item // _BLOCK)[column][item % _BLOCK]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of names and values of all columns."""
+        return hash_columns(self.schema.names(), len(self), self._part)
+
+    def write(self, file: Path) -> None:
+        """Write all rows as Parquet, in groups that can be read one by one.
+
+        Raises:
+            PolarsError: it cannot be written.
+        """
+        self.frame.write_parquet(file, row_group_size=_BLOCK)
+
+    def _block(self, number: int) -> pl.DataFrame:
+        known, rows = self._last  # one name for both: another thread may read too
+        if known != number:
+            rows = self._read(self._scan.slice(number * _BLOCK, _BLOCK))
+            self._last = (number, rows)
+        return rows
+
+    def _part(self, column: str, start: int, count: int) -> pl.Series:
+        return self._read(self._scan.select(column).slice(start, count)).to_series()
+
+    def _read(self, scan: pl.LazyFrame) -> pl.DataFrame:
+        if self._look() != self._state:
+            raise ArtifactError(f"{self._file} was changed after it had been opened; load the dataset again")
+        try:
+            return scan.collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise ArtifactError(f"{self._file} is not readable ({error}); import the dataset again") from None
+
+    def _look(self) -> tuple[int, int, int] | None:
+        """What tells this file from another of its name."""
+        if self._file is None:
+            return None
+        try:
+            found = self._file.stat()
+        except OSError:
+            raise ArtifactError(f"{self._file} is missing; import the dataset again") from None
+        return found.st_ino, found.st_size, found.st_mtime_ns

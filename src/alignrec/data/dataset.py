@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from alignrec.artifacts import hash_arrays, hash_values, read_json, staged_folder, write_json
-from alignrec.data.fingerprint import hash_frame, hash_strings
+from alignrec.data.catalogue import Catalogue
+from alignrec.data.fingerprint import hash_strings
 from alignrec.errors import ArtifactError, DataError
 from alignrec.features import FeatureTable, list_features, load_features
 from alignrec.types import FloatMatrix, Interactions, TrainData
@@ -27,19 +28,34 @@ SPLITS = ("train", "valid", "test")  # the code of a split is its position
 _FORMAT = 1
 
 
-@dataclass(frozen=True)
 class Vocabulary:
-    """The user's own ids, in index order."""
+    """The user's own ids, in index order.
 
-    ids: tuple[str, ...]
-    kind: str = "id"  # "user" or "item": for messages
+    Args:
+        ids: in index order; a column of a table takes a fraction of the memory, until `ids` is asked for.
+        kind: "user" or "item": for messages.
+    """
+
+    def __init__(self, ids: Sequence[str] | pl.Series, kind: str = "id") -> None:
+        self.column = ids if isinstance(ids, pl.Series) else pl.Series("id", ids, dtype=pl.String)
+        self.kind = kind
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self.column.to_list())
 
     @cached_property
     def _index(self) -> dict[str, int]:
         return {key: index for index, key in enumerate(self.ids)}
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.column)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.kind == other.kind and self.column.equals(other.column)
+
+    __hash__ = None  # type: ignore[assignment]  # there is no cheap one
 
     def __contains__(self, key: object) -> bool:
         return key in self._index
@@ -78,7 +94,7 @@ class Dataset:
     users: Vocabulary
     items: Vocabulary
     log: InteractionLog
-    catalogue: pl.DataFrame  # one row per item in index order: item_id, title, brand, categories, description, image
+    catalogue: Catalogue  # one row per item in index order: item_id, title, brand, categories, description, image
     about: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON values: source, cleaning, split rule, seed
     path: Path | None = None
 
@@ -99,8 +115,8 @@ class Dataset:
         return hash_values(
             {
                 "log": hash_arrays(self.log.users, self.log.items, self.log.splits, *stamps),
-                "users": hash_strings(self.users.ids),
-                "items": hash_frame(self.catalogue),
+                "users": hash_strings(self.users.column),
+                "items": self.catalogue.content_hash,
             }
         )
 
@@ -152,7 +168,7 @@ class Dataset:
 
     def image_path(self, item: int) -> Path | None:
         """Where the picture of item number `item` should be, or None if the catalogue names none."""
-        value = self.catalogue["image"][item] if "image" in self.catalogue.columns else None
+        value = self.catalogue.value("image", item) if "image" in self.catalogue.schema else None
         if value is None:
             return None
         image = Path(value)
@@ -177,11 +193,11 @@ class Dataset:
         }
         if self.log.timestamps is not None:
             columns["timestamp"] = self.log.timestamps
-        users = pl.DataFrame({"user_id": self.users.ids}, schema={"user_id": pl.String})
+        users = self.users.column.to_frame("user_id")
         try:
             pl.DataFrame(columns).write_parquet(folder / "interactions.parquet")
             users.write_parquet(folder / "users.parquet")
-            self.catalogue.write_parquet(folder / "items.parquet")
+            self.catalogue.write(folder / "items.parquet")
         except pl.exceptions.PolarsError as error:
             raise ArtifactError(f"the dataset cannot be written ({error}); is there room on the disk?") from None
         (folder / "features").mkdir(exist_ok=True)
@@ -217,19 +233,19 @@ class Dataset:
             )
         log = _read_frame(folder / "interactions.parquet", ("user", "item", "split"))
         users = _read_frame(folder / "users.parquet", ("user_id",))
-        items = _read_frame(folder / "items.parquet", ("item_id",))
+        catalogue = Catalogue(folder / "items.parquet")
         timestamps = log["timestamp"].to_numpy().astype(np.int64) if "timestamp" in log.columns else None
         dataset = cls(
             name=str(about.get("name", folder.name)),
-            users=Vocabulary(tuple(users["user_id"].to_list()), "user"),
-            items=Vocabulary(tuple(items["item_id"].to_list()), "item"),
+            users=Vocabulary(users["user_id"], "user"),
+            items=Vocabulary(catalogue.column("item_id"), "item"),
             log=InteractionLog(
                 log["user"].to_numpy().astype(np.int32),
                 log["item"].to_numpy().astype(np.int32),
                 log["split"].to_numpy().astype(np.int8),
                 timestamps,
             ),
-            catalogue=items,
+            catalogue=catalogue,
             about=about.get("about", {}),
             path=folder,
         )

@@ -75,7 +75,7 @@ def describe(dataset: Dataset) -> DatasetDescription:
     user_degrees = np.bincount(log.users, minlength=dataset.n_users)  # (U,)
     item_degrees = np.bincount(log.items, minlength=dataset.n_items)  # (I,)
     cells = dataset.n_users * dataset.n_items
-    catalogue = dataset.catalogue
+    catalogue = dataset.catalogue.frame
     return DatasetDescription(
         name=dataset.name,
         users=dataset.n_users,

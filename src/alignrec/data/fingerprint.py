@@ -6,30 +6,35 @@ a large catalogue is never copied as a whole.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
 
-__all__ = ["hash_frame", "hash_strings"]
+__all__ = ["hash_columns", "hash_frame", "hash_strings"]
 
 _BLOCK = 65_536  # rows
+_PART = 4096  # of these, which are copied at once
 
 
 def hash_frame(frame: pl.DataFrame) -> str:
     """SHA-256 of names and values of the columns (strings and lists of strings), hexadecimal."""
+    return hash_columns(frame.columns, len(frame), lambda name, start, count: frame[name].slice(start, count))
+
+
+def hash_columns(names: Sequence[str], n_rows: int, read: Callable[[str, int, int], pl.Series]) -> str:
+    """`hash_frame` of a table that is read in parts: `read(name, start, count)` gives rows of a column."""
     digest = hashlib.sha256()
-    for name in frame.columns:
+    for name in names:
         digest.update(f"{name}\n".encode())
-        column = frame[name]
-        for start in range(0, len(column), _BLOCK):
-            _add(digest, column.slice(start, _BLOCK))
+        for start in range(0, n_rows, _BLOCK):
+            _add(digest, read(name, start, _BLOCK))
     return digest.hexdigest()
 
 
-def hash_strings(values: Sequence[str]) -> str:
+def hash_strings(values: Sequence[str] | pl.Series) -> str:
     """SHA-256 of a list of strings, hexadecimal."""
-    return hash_frame(pl.DataFrame({"values": pl.Series("values", values, dtype=pl.String)}))
+    return hash_frame(pl.Series("values", values, dtype=pl.String).to_frame())
 
 
 def _add(digest: "hashlib._Hash", column: pl.Series) -> None:
@@ -39,7 +44,8 @@ def _add(digest: "hashlib._Hash", column: pl.Series) -> None:
         _add(digest, column.explode(empty_as_null=False, keep_nulls=False))
         return
     digest.update(_lengths(column.str.len_bytes()))
-    digest.update(b"".join(column.drop_nulls().cast(pl.Binary).to_list()))
+    for start in range(0, len(column), _PART):
+        digest.update(b"".join(column.slice(start, _PART).drop_nulls().cast(pl.Binary).to_list()))
 
 
 def _lengths(lengths: pl.Series) -> bytes:

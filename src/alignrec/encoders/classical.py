@@ -223,8 +223,8 @@ def _row(picture: Image.Image, settings: PixelSettings) -> FloatMatrix:
 
 def _texts(dataset: Dataset) -> list[str]:
     """All words of each item; empty where there are none."""
-    columns = [name for name in ("title", "brand", "categories", "description") if name in dataset.catalogue.columns]
-    rows = dataset.catalogue.select(columns).iter_rows()
+    columns = [name for name in ("title", "brand", "categories", "description") if name in dataset.catalogue.schema]
+    rows = dataset.catalogue.frame.select(columns).iter_rows()
     return [" ".join(_words(value) for value in row if value).strip() for row in rows]
 
 

@@ -31,7 +31,7 @@ def item_texts(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS, *, 
     if unknown or not columns:
         raise UsageError(f"cannot read texts from {unknown or 'no column'}; allowed: {', '.join(usable)}")
     values = [pl.col(name).list.drop_nulls().list.join(" ") if name == "categories" else name for name in columns]
-    frame = dataset.catalogue if rows is None else dataset.catalogue.slice(rows.start, len(rows))
+    frame = dataset.catalogue.frame if rows is None else dataset.catalogue.rows(rows)
     texts = frame.select(pl.concat_str(values, separator=" ", ignore_nulls=True).str.strip_chars())
     return texts.to_series().to_list()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -93,9 +94,12 @@ class Recommender:
             raise UsageError(f"k must be at least 1, not {k}")
         return min(k, self.dataset.n_items)
 
+    @cached_property
+    def _all_titles(self) -> pl.Series:
+        return self.dataset.catalogue.column("title")
+
     def _titles(self, items: NDArray[np.integer]) -> list[str]:
-        titles = self.dataset.catalogue["title"].gather(items.tolist()).to_list()
-        return [title or "" for title in titles]
+        return [title or "" for title in self._all_titles.gather(items.tolist()).to_list()]
 
     def _frame(self, key: str, asked: Sequence[str], ranking: Ranking) -> pl.DataFrame:
         items, scores = ranking.items.cpu().numpy(), ranking.scores.cpu().numpy()

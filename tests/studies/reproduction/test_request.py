@@ -5,6 +5,7 @@ import pytest
 from datasets import small_dataset
 
 from alignrec.artifacts import write_json
+from alignrec.data import Catalogue
 from alignrec.errors import ArtifactError, UsageError
 from alignrec.studies import train
 from alignrec.studies.reproduction.recipes import recipe
@@ -67,6 +68,6 @@ def test_a_run_of_another_dataset_is_refused(tmp_path):
     run = train(data, model="bpr", out=tmp_path / "run", settings={"training": {"epochs": 1}})
     asked = ReproduceRequest(given={"bpr": (run.path,)})
     refuse_unread(recipe("cikm24/table2"), asked, [data])
-    other = replace(data, catalogue=data.catalogue.reverse())
+    other = replace(data, catalogue=Catalogue(data.catalogue.frame.reverse()))
     with pytest.raises(UsageError, match="was trained on none of the datasets that are given"):
         refuse_unread(recipe("cikm24/table2"), asked, [other])

@@ -119,7 +119,7 @@ class _Shelves:
 
     def _card(self, item: int, mark: str) -> str:
         """A picture above its title; without a picture the title stands in its place."""
-        title = escape(self._data.catalogue["title"][item] or self._data.items.ids[item])
+        title = escape(self._data.catalogue.value("title", item) or self._data.items.ids[item])
         path = self._paths[item]
         uri = self._uris.get(path) if path is not None else None
         below = f'<span class="mark">{_SAID[mark]}</span>' if mark else ""

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from alignrec.data import ITEM_COLUMNS, Catalogue, Dataset, InteractionLog, Vocabulary
-from alignrec.encoders.item_texts import item_texts, items_with_text
+from alignrec.encoders.item_texts import item_texts, items_with_text, text_lengths
 from alignrec.errors import UsageError
 
 
@@ -43,6 +43,7 @@ def test_neighbouring_items_may_be_asked_for_alone(dataset):
 
 def test_which_items_have_a_text(dataset):
     assert items_with_text(dataset).tolist() == [True, True, True, False]
+    assert text_lengths(dataset).tolist() == list(map(len, item_texts(dataset)))
 
 
 @pytest.mark.parametrize("columns", [("title", "colour"), ("image",), ()])

@@ -3,12 +3,13 @@ import json
 import random
 import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignrec.encoders.text_tokens import BOS, EOS, PAD, UNK, TextTokenizer, TextTokenizerSettings
+from alignrec.encoders.text_tokens import BOS, EOS, PAD, UNK, TextTokenizer, TextTokenizerSettings, draw_texts
 from alignrec.errors import ArtifactError, MissingExtraError, TrainingError, UsageError
 
 sentencepiece = pytest.importorskip("sentencepiece")
@@ -188,10 +189,22 @@ def test_the_same_texts_give_the_same_bytes(tokenizer):
 
 
 def test_the_sample_depends_on_the_seed_alone():
-    few, texts = TextTokenizerSettings(fit_texts=20), corpus()
+    few, texts = TextTokenizerSettings(fit_characters=600), corpus()
     first = TextTokenizer.train(texts, few, seed=1)
     assert TextTokenizer.train(texts, few, seed=1).model == first.model
     assert TextTokenizer.train(texts, few, seed=2).model != first.model
+
+
+def test_texts_are_drawn_until_they_have_so_many_characters():
+    lengths = np.array([3, 4000, 0, 2500, 1999, 90_000, 1000, 5])
+    read = np.minimum(lengths, 2000)  # no more of a long one
+    assert draw_texts(lengths, TextTokenizerSettings(fit_characters=int(read.sum()))).tolist() == list(range(8))
+    for seed in range(5):
+        drawn = draw_texts(lengths, TextTokenizerSettings(fit_characters=5000), seed=seed)
+        assert drawn.tolist() == sorted(set(drawn.tolist()))
+        assert 3000 < read[drawn].sum() <= 5000
+    assert len({tuple(draw_texts(lengths, TextTokenizerSettings(fit_characters=5000), seed=s)) for s in range(5)}) > 1
+    assert len(draw_texts(lengths[[1, 3]], TextTokenizerSettings(fit_characters=1))) == 1, "one is always there"
 
 
 def test_the_vocabulary_grows_with_the_catalogue():

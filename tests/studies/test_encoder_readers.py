@@ -8,6 +8,7 @@ from alignrec.data import Dataset, ShopSettings, draw_shop
 from alignrec.encoders import CatalogueInputs, EncoderFolder, ImageCache, ImageSettings
 from alignrec.encoders.image_resizing import OUTCOMES
 from alignrec.encoders.item_texts import item_texts
+from alignrec.encoders.text_tokens import TextTokenizerSettings
 from alignrec.errors import ArtifactError, DataError
 from alignrec.studies import encoder_readers
 from alignrec.studies.encoder_readers import loading_workers, make_readers, visual_usage
@@ -30,14 +31,15 @@ def test_tokenizers_are_made_once_and_read_again(shop32, tmp_path):
 def test_a_large_catalogue_gives_the_tokenizer_a_sample_of_its_texts_a_chunk_at_a_time(shop32, monkeypatch):
     data, columns = Dataset.load(shop32), ("title", "description")
     every = item_texts(data, columns)
-    assert encoder_readers._some_texts(data, columns, len(every), seed=0) == every
+    whole, few = (TextTokenizerSettings(fit_characters=n) for n in (sum(map(len, every)), 2000))
+    assert encoder_readers._some_texts(data, columns, whole, seed=0) == every
     monkeypatch.setattr(encoder_readers, "_ROWS", 7)
-    some = encoder_readers._some_texts(data, columns, 10, seed=0)
-    assert len(some) == 10
+    some = encoder_readers._some_texts(data, columns, few, seed=0)
+    assert 2000 - max(map(len, every)) < sum(map(len, some)) <= 2000
     places = [every.index(text) for text in some]
     assert places == sorted(places)
-    assert some == encoder_readers._some_texts(data, columns, 10, seed=0)
-    assert some != encoder_readers._some_texts(data, columns, 10, seed=1)
+    assert some == encoder_readers._some_texts(data, columns, few, seed=0)
+    assert some != encoder_readers._some_texts(data, columns, few, seed=1)
 
 
 def test_given_tokenizers_are_taken_as_they_are(shop32, spm, vqkd_file, vqkd_folder, tmp_path):

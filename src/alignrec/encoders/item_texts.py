@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from alignrec.data import Dataset
 from alignrec.errors import UsageError
 
-__all__ = ["ITEM_TEXT_COLUMNS", "item_texts", "items_with_text"]
+__all__ = ["ITEM_TEXT_COLUMNS", "item_texts", "items_with_text", "text_lengths"]
 
 ITEM_TEXT_COLUMNS = ("title", "brand", "description")
 _CHUNK = 512
@@ -36,8 +36,13 @@ def item_texts(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS, *, 
     return texts.to_series().to_list()
 
 
-def items_with_text(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS) -> NDArray[np.bool_]:
-    """Which items have a text in these columns, (I,); a few texts at a time are looked at."""
+def text_lengths(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS) -> NDArray[np.int32]:
+    """Characters of each item's text, (I,); a few texts at a time are looked at."""
     starts = range(0, dataset.n_items, _CHUNK)
     parts = (item_texts(dataset, columns, rows=range(start, min(start + _CHUNK, dataset.n_items))) for start in starts)
-    return np.array([bool(text) for part in parts for text in part], dtype=bool)
+    return np.fromiter((len(text) for part in parts for text in part), np.int32, dataset.n_items)
+
+
+def items_with_text(dataset: Dataset, columns: Sequence[str] = ITEM_TEXT_COLUMNS) -> NDArray[np.bool_]:
+    """Which items have a text in these columns, (I,)."""
+    return text_lengths(dataset, columns) > 0

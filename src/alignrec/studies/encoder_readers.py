@@ -13,9 +13,9 @@ from alignrec.encoders.catalogue_inputs import CatalogueInputs
 from alignrec.encoders.encoder_folder import EncoderFolder, Readers
 from alignrec.encoders.image_cache import ImageCache, build_image_cache
 from alignrec.encoders.image_resizing import ImageSettings
-from alignrec.encoders.item_texts import item_texts, items_with_text
+from alignrec.encoders.item_texts import item_texts, text_lengths
 from alignrec.encoders.patch_kmeans import PatchKMeans
-from alignrec.encoders.text_tokens import TextTokenizer, TextTokenizerSettings
+from alignrec.encoders.text_tokens import TextTokenizer, TextTokenizerSettings, draw_texts
 from alignrec.encoders.token_usage import TokenUsage, measure_usage
 from alignrec.errors import ArtifactError, DataError
 from alignrec.runtime import numpy_rng
@@ -40,7 +40,7 @@ def make_readers(folder: EncoderFolder, data: Dataset, plan: PretrainingPlan) ->
         _require_given(readers, plan, folder)
         return readers
     trained = TextTokenizerSettings(vocab_size=plan.catalogue.text_vocab)
-    texts = _some_texts(data, plan.catalogue.text_columns, trained.fit_texts, plan.seed)
+    texts = _some_texts(data, plan.catalogue.text_columns, trained, plan.seed)
     if not texts:
         raise DataError(f"no item of dataset {data.name!r} has a text; an encoder of both modalities needs some")
     text = plan.text_tokenizer or TextTokenizer.train(texts, trained, seed=plan.seed)
@@ -57,11 +57,11 @@ def make_readers(folder: EncoderFolder, data: Dataset, plan: PretrainingPlan) ->
     return readers
 
 
-def _some_texts(data: Dataset, columns: tuple[str, ...], most: int, seed: int) -> list[str]:
-    """The texts of at most `most` items that have one, drawn at random; never those of a large catalogue at once."""
-    rows = np.flatnonzero(items_with_text(data, columns))
-    if len(rows) > most:
-        rows = np.sort(numpy_rng(seed, "texts for the tokenizer").choice(rows, most, replace=False))
+def _some_texts(data: Dataset, columns: tuple[str, ...], settings: TextTokenizerSettings, seed: int) -> list[str]:
+    """The texts to train a tokenizer on, of items that have one; never all those of a large catalogue at once."""
+    lengths = text_lengths(data, columns)
+    rows = np.flatnonzero(lengths)
+    rows = rows[draw_texts(lengths[rows], settings, seed=seed)]
     texts: list[str] = []
     for start in range(0, data.n_items, _ROWS):
         chunk = range(start, min(start + _ROWS, data.n_items))

@@ -1,15 +1,19 @@
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 
 import polars as pl
 import pytest
+from local_hub import local_hub
 
 from alignrec import studies
 from alignrec.cli import main
 from alignrec.data import Catalogue, Dataset, ShopSettings, draw_shop
+from alignrec.encoders import extract_pretrained
 
 
 @pytest.fixture
@@ -174,3 +178,33 @@ def test_a_hugging_face_model_that_is_nowhere_fails_in_one_line(monkeypatch, cap
     assert capsys.readouterr().err == (
         "alignrec: './nowhere' is not a folder, and no name of the hub; give a model's folder or OWNER/NAME\n"
     )
+
+
+def from_hub(url, home, *arguments):
+    """`alignrec` in a process of its own, for which the hub is at `url`; its names are read when it is imported."""
+    environment = os.environ | {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    environment.pop("HF_HUB_OFFLINE", None)
+    command = [sys.executable, "-m", "alignrec", *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_model_is_fetched_from_the_hub_once_and_no_code_or_other_format_with_it(tmp_path, shop, sentence_model):
+    for unwanted in ("modeling_tiny.py", "pytorch_model.bin", "onnx/model.onnx", "openvino/openvino_model.json"):
+        (sentence_model / unwanted).parent.mkdir(exist_ok=True)
+        (sentence_model / unwanted).write_bytes(b"something else")
+    extract = ("encode", "extract", "hf:team/tiny", shop)
+    with local_hub({"team/tiny": sentence_model}) as hub:
+        first = from_hub(hub.url, tmp_path / "home", *extract)
+        assert (first.returncode, first.stdout.splitlines()[0]) == (0, "tiny: 30 items x 16, text"), first.stderr
+        assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(hub.fetched)
+        assert not {"modeling_tiny.py", "pytorch_model.bin", "model.onnx", "openvino_model.json"} & set(hub.fetched)
+        unknown = from_hub(hub.url, tmp_path / "home", *extract, "--set", "revision=v9")
+        assert unknown.returncode == 1
+        assert unknown.stderr == (
+            "alignrec: model 'team/tiny' has no revision 'v9' on the hub; leave it out for the main one\n"
+        )
+    table = Dataset.load(shop).features("tiny")
+    assert table.content_hash == extract_pretrained(str(sentence_model), Dataset.load(shop), name="own").content_hash
+    again = from_hub(hub.url, tmp_path / "home", *extract, "--name", "again")  # nobody is there any more
+    assert again.returncode == 0, again.stderr
+    assert Dataset.load(shop).features("again").content_hash == table.content_hash

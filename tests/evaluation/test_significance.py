@@ -5,10 +5,16 @@ import pytest
 from scipy import stats
 
 from alignrec.errors import UsageError
-from alignrec.evaluation import holm, paired_t_test, seed_t_test, wilcoxon_test
+from alignrec.evaluation import holm, paired_t_test, sample_std, seed_t_test, wilcoxon_test
 
 FIRST = [0.50, 0.33, 1.00, 0.25, 0.80, 0.10, 0.66, 0.42]
 SECOND = [0.40, 0.35, 0.75, 0.20, 0.50, 0.11, 0.60, 0.30]
+
+
+def test_the_spread_of_a_sample_divides_by_one_less_and_one_value_has_none():
+    assert sample_std([1.0, 2.0, 6.0]) == pytest.approx(math.sqrt(7))
+    assert sample_std([3.0]) is None
+    assert sample_std([]) is None
 
 
 def test_the_paired_t_test_is_scipys():

@@ -5,7 +5,7 @@ from alignrec.evaluation.evaluate import BEYOND_CUTOFF, evaluate, evaluate_embed
 from alignrec.evaluation.metrics import DEFAULT_CUTOFFS, DEFAULT_METRICS, METRIC_KINDS, deepest_cutoff, parse_metrics
 from alignrec.evaluation.report import Report, per_user_frame, report_table, write_per_user
 from alignrec.evaluation.segments import evaluate_segments
-from alignrec.evaluation.significance import Significance, holm, paired_t_test, seed_t_test, wilcoxon_test
+from alignrec.evaluation.significance import Significance, holm, paired_t_test, sample_std, seed_t_test, wilcoxon_test
 
 __all__ = [
     "BEYOND_CUTOFF",
@@ -28,6 +28,7 @@ __all__ = [
     "parse_metrics",
     "per_user_frame",
     "report_table",
+    "sample_std",
     "seed_t_test",
     "wilcoxon_test",
     "write_per_user",

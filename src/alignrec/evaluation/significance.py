@@ -18,9 +18,14 @@ from scipy import stats
 
 from alignrec.errors import UsageError
 
-__all__ = ["Significance", "holm", "paired_t_test", "seed_t_test", "wilcoxon_test"]
+__all__ = ["Significance", "holm", "paired_t_test", "sample_std", "seed_t_test", "wilcoxon_test"]
 
 _DECIMALS = 12  # metrics lie in 0..1: what is smaller comes from the order of a sum, and would make or break ties
+
+
+def sample_std(values: Sequence[float]) -> float | None:
+    """Standard deviation of a sample, as of runs that differ by their seed; None of fewer than two values."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 @dataclass(frozen=True)

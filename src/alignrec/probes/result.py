@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignrec.errors import UsageError
+from alignrec.evaluation import sample_std
 from alignrec.probes.bootstrap import Interval, bootstrap_interval
 
 __all__ = ["CUTOFFS", "Difference", "ProbeResult", "check_cutoffs", "paired_difference"]
@@ -48,8 +49,7 @@ class ProbeResult:
 
     def spread(self, k: int) -> float | None:
         """Standard deviation of `recall(k)` over the draws; None where there are not at least two."""
-        recalls = self.recall_by_draw(k)
-        return float(np.std(recalls, ddof=1)) if len(recalls) > 1 else None
+        return sample_std(self.recall_by_draw(k))
 
     def standard_error(self, k: int) -> float:
         """Standard error of `recall(k)` over the cases."""

@@ -20,6 +20,7 @@ from alignrec.evaluation import (
     holm,
     is_beyond,
     paired_t_test,
+    sample_std,
     seed_t_test,
     wilcoxon_test,
 )
@@ -69,8 +70,7 @@ class ComparisonTable:
         """Mean and sample standard deviation over the seeds of a row; not marked as best."""
         values = list(group.figures(name).values())
         contrast = self.contrast(group.label, name)
-        std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        return Cell(float(np.mean(values)), std, sign=contrast.sign if contrast else "")
+        return Cell(float(np.mean(values)), sample_std(values), sign=contrast.sign if contrast else "")
 
     def contrast(self, label: str, metric: str) -> Contrast | None:
         """What the row `label` was tested against by `metric`; None if it was not."""

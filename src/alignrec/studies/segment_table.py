@@ -15,7 +15,7 @@ import polars as pl
 
 from alignrec.data import Dataset
 from alignrec.errors import UsageError
-from alignrec.evaluation import Report, evaluate, evaluate_segments, parse_metrics
+from alignrec.evaluation import Report, evaluate, evaluate_segments, parse_metrics, sample_std
 from alignrec.evaluation.segments import LONG_TAIL
 from alignrec.ranking import top_k
 from alignrec.studies.run_folder import Run
@@ -149,7 +149,7 @@ def _of_seeds(
 def _row(segment: str, label: str, reports: Sequence[Report], metrics: Sequence[str]) -> SegmentRow:
     values = {name: [report[name] for report in reports] for name in metrics}
     means = {name: float(np.mean(found)) for name, found in values.items()}
-    stds = {name: float(np.std(found, ddof=1)) if len(found) > 1 else None for name, found in values.items()}
+    stds = {name: sample_std(found) for name, found in values.items()}
     return SegmentRow(segment, reports[0].n_users, reports[0].n_relevant, label, len(reports), means, stds)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from alignrec.errors import SettingsError, UsageError
-from alignrec.evaluation import divide_metrics
+from alignrec.evaluation import divide_metrics, sample_std
 from alignrec.settings import by_full_name
 from alignrec.studies.compare import DEFAULT_COMPARED
 from alignrec.studies.figures.style import COLUMN, colour, house_style, marker, panels
@@ -68,8 +68,7 @@ def read_sensitivity(
         value = _value(next(iter(group.runs.values())), setting)
         for name in names:
             numbers = list(group.figures(name).values())
-            std = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None
-            rows.append((setting, value, name, float(np.mean(numbers)), std, len(numbers)))
+            rows.append((setting, value, name, float(np.mean(numbers)), sample_std(numbers), len(numbers)))
     schema = {"setting": pl.String, "value": pl.Float64, "metric": pl.String, "mean": pl.Float64, "std": pl.Float64}
     frame = pl.DataFrame(rows, schema=schema | {"seeds": pl.Int64}, orient="row")
     return frame.sort(pl.col("metric").replace_strict(names, range(len(names))), "value")

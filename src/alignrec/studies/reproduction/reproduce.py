@@ -14,6 +14,7 @@ import numpy as np
 from alignrec.artifacts import write_bytes, write_json
 from alignrec.data import Dataset
 from alignrec.errors import UsageError
+from alignrec.evaluation import sample_std
 from alignrec.studies.cost import measure_costs
 from alignrec.studies.reproduction.dataset_facts import counts_of, data_differences, describe_data
 from alignrec.studies.reproduction.features import FeatureSets
@@ -98,8 +99,7 @@ class _Place:
 
     def cell(self, row: str, column: str, values: Sequence[float]) -> ReproducedCell:
         mean = float(np.mean(values)) if len(values) else None
-        std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        return ReproducedCell(column, mean, std, self.published.figure(self.dataset, row, column))
+        return ReproducedCell(column, mean, sample_std(values), self.published.figure(self.dataset, row, column))
 
 
 def _by_runs(place: _Place, asked: ReproduceRequest) -> ReproducedTable:

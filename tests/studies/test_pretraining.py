@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from alignrec.artifacts import read_arrays, sole_writer
-from alignrec.data import Dataset, ShopSettings, draw_shop
+from alignrec.data import Dataset, InteractionLog, ShopSettings, draw_shop
 from alignrec.encoders import EncoderFolder
 from alignrec.errors import ArtifactError, DataError, SettingsError
 from alignrec.studies import pretrain_encoder
@@ -173,6 +174,15 @@ def test_a_run_on_texts_alone_probes_vectors_of_texts_alone(shop, tmp_path, monk
     settings = changed("ica", modalities="text") | {"catalogue": SETTINGS["catalogue"] | {"probe_every": 3}}
     train(shop, tmp_path / "texts", settings)
     assert asked == ["text", "text"]
+
+
+def test_probes_that_nobody_can_answer_are_refused_before_anything_is_done(shop, tmp_path):
+    data = Dataset.load(shop)
+    _, first = np.unique(data.log.users, return_index=True)
+    lone = InteractionLog(data.log.users[first], data.log.items[first], data.log.splits[first])
+    with pytest.raises(DataError, match=r"probe_every=2 probes by users with two different items, and .* none"):
+        train(replace(data, log=lone), tmp_path / "out", changed("catalogue", probe_every=2))
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_papers_own_objective_can_be_trained(shop, tmp_path):

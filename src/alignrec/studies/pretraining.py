@@ -14,7 +14,7 @@ from alignrec.encoders.encoder_folder import EncoderFolder, Readers
 from alignrec.encoders.extraction import ExtractionSettings, extract
 from alignrec.encoders.ica import IcaObjective
 from alignrec.encoders.word_vectors import latent_word_vectors, start_words_from
-from alignrec.errors import ArtifactError
+from alignrec.errors import ArtifactError, DataError
 from alignrec.features import FeatureTable
 from alignrec.probes import zero_shot
 from alignrec.runtime import keep_large_buffers, numpy_rng, resolve_device, return_freed_memory, set_threads, torch_rng
@@ -59,6 +59,7 @@ def pretrain_encoder(
         resume: go on with the run in `out`, or return it if it is finished.
 
     Raises:
+        DataError: no text, no readable picture, or nobody to probe by where the run is to be probed.
         SettingsError: an unknown preset, section or setting, or two that exclude each other.
         UsageError: weights or tokenizers that do not fit the encoder.
         ArtifactError: `out` holds something else or is written by another process; a file to start from cannot be
@@ -70,6 +71,11 @@ def pretrain_encoder(
     plan = make_plan(data, preset, settings or {}, seed)
     if _already_there(folder, plan, resume):
         return folder
+    if plan.catalogue.probe_every and not (np.diff(data.interactions.indptr) > 1).any():
+        raise DataError(
+            f"catalogue.probe_every={plan.catalogue.probe_every} probes by users with two different items, and dataset "
+            f"{data.name!r} has none; set it to 0"
+        )
     where = resolve_device(device)
     set_threads(threads)
     keep_large_buffers()

@@ -20,7 +20,7 @@ from alignrec.encoders.extraction import ExtractionSettings, encode_missing, gat
 from alignrec.encoders.vector_shards import VectorShards
 from alignrec.errors import DataError
 from alignrec.features import FeatureTable, require_usable_name, save_features
-from alignrec.runtime import resolve_device, set_threads
+from alignrec.runtime import resolve_device, return_freed_memory, set_threads
 from alignrec.studies.encoder_readers import loading_workers
 
 __all__ = ["Extraction", "extract_features", "run_extraction"]
@@ -126,6 +126,7 @@ def run_extraction(
         "dataset": dataset.content_hash,
         **_lacking(dataset, stream, chosen.modality),
     }
+    return_freed_memory()  # of encoding: all vectors at once take its place
     matrix = gather(shards, stream, chosen)
     table = FeatureTable(name, _MODALITIES[chosen.modality], dataset.items.ids, matrix, provenance)
     if save:

@@ -302,13 +302,13 @@ GIVEN_BACK = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLO
 MEASURED = """
 import gc, json, sys
 from pathlib import Path
-from alignrec.data import Dataset
+from alignrec.data import Dataset, catalogue
 from alignrec.encoders import EncoderFolder, TextTokenizer
 from alignrec.encoders.catalogue_inputs import inverse_document_frequency
 from alignrec.encoders.vector_shards import VectorShards
 from alignrec.studies import extraction
 
-seen = []
+seen, catalogue._BLOCK = [], 500  # rows in memory: as many of the smallest catalogue as of the largest
 
 def own_memory():  # kB that are this process's own; pages of mapped files are the system's, which takes them back
     lines = Path("/proc/self/status").read_text().splitlines()

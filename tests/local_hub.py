@@ -91,4 +91,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        pass
+        """Say nothing of a request, which would otherwise stand among a test's output."""

@@ -71,11 +71,7 @@ def pretrain_encoder(
     plan = make_plan(data, preset, settings or {}, seed)
     if _already_there(folder, plan, resume):
         return folder
-    if plan.catalogue.probe_every and not (np.diff(data.interactions.indptr) > 1).any():
-        raise DataError(
-            f"catalogue.probe_every={plan.catalogue.probe_every} probes by users with two different items, and dataset "
-            f"{data.name!r} has none; set it to 0"
-        )
+    _require_somebody_to_probe_by(data, plan.catalogue.probe_every)
     where = resolve_device(device)
     set_threads(threads)
     keep_large_buffers()
@@ -106,6 +102,14 @@ def pretrain_encoder(
         folder.save(objective.encoder, readers, about, heads)
         shutil.rmtree(folder.path / "checkpoint", ignore_errors=True)
     return folder
+
+
+def _require_somebody_to_probe_by(data: Dataset, probe_every: int) -> None:
+    if probe_every and not (np.diff(data.interactions.indptr) > 1).any():
+        raise DataError(
+            f"catalogue.probe_every={probe_every} probes by users with two different items, and dataset {data.name!r} "
+            "has none; set it to 0"
+        )
 
 
 def _objective(plan: PretrainingPlan, readers: Readers, inputs: CatalogueInputs) -> IcaObjective:

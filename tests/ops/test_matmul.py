@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from alignrec.ops import matmul, project
+from alignrec.ops import add_matmul, matmul, outer_sum, project
 
 module = import_module("alignrec.ops.matmul")  # the package has a function of that name
 
@@ -125,3 +125,27 @@ def test_that_gradient_can_be_differentiated_again():
     # first = (T Wᵀ)ᵀ T, whose sum has the gradient (T 1ᵀ) W + (T Wᵀ) 1 in T
     expected = table @ ones.t() @ weight + table @ weight.t() @ ones
     torch.testing.assert_close(second, expected, rtol=1e-4, atol=1e-2)
+
+
+def test_a_product_into_a_buffer_and_onto_a_sum_are_the_same_product(route):
+    a, b, total = torch.randn(5, 3), torch.randn(3, 4), torch.randn(5, 4)
+    expected, buffer, before = a @ b, torch.empty(9, 4), total.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(matmul(a, b, buffer[:5]), expected)
+        add_matmul(total, a, b)
+    torch.testing.assert_close(total, before + expected)
+
+
+def test_where_products_may_go_into_a_buffer_they_do(monkeypatch):
+    monkeypatch.setattr(module, "uses_onednn", lambda: False)
+    buffer = torch.empty(2, 2)
+    assert matmul(torch.ones(2, 3), torch.ones(3, 2), buffer) is buffer
+    assert buffer.tolist() == [[3, 3], [3, 3]]
+
+
+@pytest.mark.parametrize("columns", [1024, 7])
+def test_the_sum_of_outer_products(route, columns):
+    narrow, wide = torch.randn(130, 3), torch.randn(130, columns)
+    with torch.no_grad():
+        found = outer_sum(narrow, wide)
+    torch.testing.assert_close(found, (narrow.double().t() @ wide.double()).float(), rtol=1e-5, atol=1e-4)

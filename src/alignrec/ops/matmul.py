@@ -8,8 +8,8 @@ that they project, as oneDNN makes and keeps code for every shape it meets: for 
 batch, which has another shape at every step, that is slower than MKL and takes memory that grows for many steps. The
 gradient of the weight in such a projection is made as (Gᵀ A)ᵀ, the small matrix on the left: up to 1.6 times as fast
 as Aᵀ G. Where the rows of A begin a multiple of 4 KB apart (features 1024, 2048, 4096 wide), they compete for the
-same places in the cache, and MKL falls from 95 to 56 GFLOP/s in that gradient: there it is summed over 128 rows at a
-time.
+same places in the cache, and MKL falls to half its speed in that gradient (36 instead of 85 GFLOP/s on a processor with
+2 MB of second-level cache, 56 instead of 95 on one with 1 MB): there it is summed over 64 rows at a time.
 
 The choice looks at the processor's maker and the shape, not at a stopwatch: two runs on one machine must give the same
 bytes, and a race between two libraries ends differently on a busy day. No global switch of PyTorch is touched
@@ -25,19 +25,31 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-__all__ = ["matmul", "project", "uses_onednn"]
+__all__ = ["add_matmul", "matmul", "outer_sum", "project", "uses_onednn"]
 
 _SLOW_IN_MKL = ("AuthenticAMD", "HygonGenuine")
 _PAGE = 4096  # bytes; rows this far apart share their places in the first caches
-_ROWS_AT_ONCE = 128  # as many of them still fit; 256 do not
+_ROWS_AT_ONCE = 64  # as many of them still fit; 128 do not on every processor
 
 
-def matmul(a: Tensor, b: Tensor) -> Tensor:
+def matmul(a: Tensor, b: Tensor, buffer: Tensor | None = None) -> Tensor:
     """A @ b for matrices (m, k) and (k, n), differentiable in both.
 
-    Anything but float32 on the CPU goes to `torch.mm`.
+    Anything but float32 on the CPU goes to `torch.mm`. Where no gradient is recorded, the product may be written into
+    `buffer` (m, n), which a loop over tiles passes again and again: a tile that is allocated anew lies elsewhere in
+    memory than the one before it, and the two push each other out of the cache.
     """
+    if buffer is not None and not uses_onednn():
+        return torch.mm(a, b, out=buffer)
     return _product(a, b, projects=False)
+
+
+def add_matmul(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """Add A @ b to `total` (m, n) in place, where no gradient is recorded."""
+    if uses_onednn():
+        total += matmul(a, b)
+    else:
+        total.addmm_(a, b)
 
 
 def project(features: Tensor, weight: Tensor) -> Tensor:
@@ -48,14 +60,7 @@ def project(features: Tensor, weight: Tensor) -> Tensor:
     return _product(features, weight.t(), projects=True)
 
 
-def _product(a: Tensor, b: Tensor, projects: bool) -> Tensor:
-    fits = a.dtype is b.dtype is torch.float32 and a.device.type == "cpu" and a.numel() > 0 and b.numel() > 0
-    if fits:
-        return cast(Tensor, _Product.apply(a, b, projects))  # type: ignore[no-untyped-call]
-    return torch.mm(a, b)
-
-
-def _sum_over_rows(narrow: Tensor, wide: Tensor) -> Tensor:
+def outer_sum(narrow: Tensor, wide: Tensor) -> Tensor:
     """Σ_r narrow[r] ⊗ wide[r], that is GᵀA for G (m, n) and A (m, k): (n, k), where n is the smaller by far."""
     rows_collide = wide.is_contiguous() and wide.shape[1] * wide.element_size() % _PAGE == 0
     if uses_onednn() or not rows_collide or torch.is_grad_enabled():
@@ -65,6 +70,15 @@ def _sum_over_rows(narrow: Tensor, wide: Tensor) -> Tensor:
         stop = start + _ROWS_AT_ONCE
         total.addmm_(narrow[start:stop].t(), wide[start:stop])
     return total
+
+
+def _product(a: Tensor, b: Tensor, projects: bool) -> Tensor:
+    fits = a.dtype is b.dtype is torch.float32 and a.device.type == "cpu" and a.numel() > 0 and b.numel() > 0
+    if fits and not torch.is_grad_enabled():
+        return _multiply(a, b, projects)
+    if fits:
+        return cast(Tensor, _Product.apply(a, b, projects))  # type: ignore[no-untyped-call]
+    return torch.mm(a, b)
 
 
 @functools.cache
@@ -129,5 +143,5 @@ class _Product(torch.autograd.Function):
             return for_a, None, None
         # both libraries are slower with a transposed left side, oneDNN copies it: let that be the smaller of the two
         smaller_left = a.numel() > gradient.numel()
-        for_b = _sum_over_rows(gradient, a).t() if smaller_left else matmul(a.t(), gradient)
+        for_b = outer_sum(gradient, a).t() if smaller_left else matmul(a.t(), gradient)
         return for_a, for_b, None

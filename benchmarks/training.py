@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from alignrec.data import EpochSampler
 from alignrec.models import Backbone, create_model
 from alignrec.runtime import numpy_rng, torch_rng
-from alignrec.training.recommender import TripleSource
+from alignrec.training import TrainingSettings
+from alignrec.training.objective import attach_plugins
+from alignrec.training.recommender import TripleSource, make_optimizer
 from alignrec.types import Batch, TrainData
 from benchmarks import baby, plain
 from benchmarks.measure import Row, compare, peak_megabytes
@@ -42,7 +44,7 @@ def alignrec_epoch() -> Row:
     ours = _model("alignrec")
     with torch.no_grad():
         ours.embedding.copy_(torch.cat([theirs.users, theirs.items]))
-        for mine, yours in ((ours.project, theirs.project), (ours.gate, theirs.gate)):
+        for mine, yours in ((ours.features.linear, theirs.project), (ours.gate, theirs.gate)):
             mine.load_state_dict(yours.state_dict())
     return _epochs("AlignRec epoch, trainable features", theirs, ours, goal=5, repeats=3)
 
@@ -68,14 +70,15 @@ def alignrec_memory() -> Row:
 
 def stepper(model: Backbone[Any], seed: int = 0) -> Iterator[Mapping[str, Tensor]]:  # Any: settings of any model
     """Training steps of `model` without end, epoch after epoch."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    objective = attach_plugins(model, _data(), {}, seed=seed)
+    optimizer = make_optimizer(objective, TrainingSettings(lr=1e-3), torch.device("cpu"))
     source = TripleSource(_data(), plain.BATCH, seed, torch.device("cpu"))
     epoch = 0
     while True:
         epoch += 1
         for batch in source.epoch(epoch):
             optimizer.zero_grad()
-            terms = model.losses(*model.represent_batch(batch))
+            terms = objective(batch)
             torch.stack(list(terms.values())).sum().backward()
             optimizer.step()
             yield {name: term.detach() for name, term in terms.items()}

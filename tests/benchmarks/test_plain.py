@@ -53,7 +53,7 @@ def test_both_models_have_the_same_loss(train, name):
     with torch.no_grad():
         ours.embedding.copy_(torch.cat([theirs.users, theirs.items]))
         if name == "alignrec":
-            ours.project.load_state_dict(theirs.project.state_dict())
+            ours.features.linear.load_state_dict(theirs.project.state_dict())
             ours.gate.load_state_dict(theirs.gate.state_dict())
     terms = ours.losses(ours.represent(), Batch(users, positives, negatives))
     torch.testing.assert_close(sum(terms.values()), theirs.loss(users, positives, negatives))

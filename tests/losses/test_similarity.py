@@ -59,6 +59,16 @@ def test_counting_distinct_rows_gives_what_the_duplicates_give(form, features):
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
 
 
+def test_targets_may_be_another_table_of_which_rows_are_named():
+    z, f, target_ids = torch.randn(9, 6), torch.randn(30, 20), torch.randperm(30)[:9]
+    ids = torch.tensor([0, 5, 5, 7, 1])
+    named = value_and_gradient(lambda t: similarity_regularizer_rows(t, f, ids, target_ids=target_ids), z)
+    taken = value_and_gradient(lambda t: similarity_regularizer_rows(t, f[target_ids], ids), z)
+    torch.testing.assert_close(named, taken)
+    with pytest.raises(UsageError, match="not 9 and 8 rows"):
+        similarity_regularizer_rows(z, f, ids, target_ids=target_ids[:8])
+
+
 @pytest.mark.parametrize("features", [3, 20])
 def test_gradients_match_finite_differences(features):
     z, f = torch.randn(8, 2, dtype=torch.float64, requires_grad=True), torch.randn(8, features, dtype=torch.float64)

@@ -49,18 +49,19 @@ def test_the_regularisers_target_stays_when_features_are_trained_unless_aliased(
     assert before[0] == before[1]
     with torch.no_grad():
         for model in (fixed, aliased):
-            model.project.weight.zero_()  # so that moved features change the target alone
-            model.features.add_(torch.randn(model.features.shape, generator=torch.Generator().manual_seed(1)))
+            model.features.linear.weight.zero_()  # so that moved features change the target alone
+            table = model.features.table
+            table.add_(torch.randn(table.shape, generator=torch.Generator().manual_seed(1)))
     moved = [float(m.losses(m.represent(), BATCH)["reg"].detach()) for m in (fixed, aliased)]
     assert moved[0] != moved[1]
 
 
-PARAMETERS = {"embedding", "project.weight", "project.bias", "gate.weight", "gate.bias"}
+PARAMETERS = {"embedding", "features.linear.weight", "features.linear.bias", "gate.weight", "gate.bias"}
 
 
 def test_frozen_features_are_neither_trained_nor_saved() -> None:
     assert set(make(trainable_features=False).state_dict()) == PARAMETERS
-    assert set(make(trainable_features=True).state_dict()) == PARAMETERS | {"features"}
+    assert set(make(trainable_features=True).state_dict()) == PARAMETERS | {"features.table"}
 
 
 def test_one_table_is_taken_as_it_is_and_several_are_joined_with_unit_rows() -> None:

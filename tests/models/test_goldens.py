@@ -79,9 +79,9 @@ CASES = [
         },
         {
             "embedding": ("user_embedding.weight", "item_id_embedding.weight"),
-            "features": ("mm_embedding.weight",),
-            "project.weight": ("mm_trs.weight",),
-            "project.bias": ("mm_trs.bias",),
+            "features.table": ("mm_embedding.weight",),
+            "features.linear.weight": ("mm_trs.weight",),
+            "features.linear.bias": ("mm_trs.bias",),
             "gate.weight": ("gate_v.0.weight",),
             "gate.bias": ("gate_v.0.bias",),
         },

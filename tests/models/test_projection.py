@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from alignrec.errors import SettingsError
-from alignrec.models.projection import FeatureProjections, affine, linear, modality_shares
+from alignrec.models.projection import FeatureProjections, affine, linear, modality_shares, trained_tables
 
 FEATURES = {
     "clip.v1": np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32),
@@ -79,3 +79,11 @@ def test_weights_of_modalities_are_shares_and_equal_by_default() -> None:
 def test_weights_that_do_not_fit_the_modalities_are_refused(weights, message) -> None:
     with pytest.raises(SettingsError, match=message):
         modality_shares(weights, ("image", "text"))
+
+
+def test_tables_that_are_trained_are_found_wherever_they_are():
+    model = torch.nn.ModuleDict({"outer": torch.nn.Sequential(make())})
+    assert trained_tables(model) == list(model["outer"][0].of)
+    assert trained_tables(make(trainable=False)) == []
+    model["outer"][0].of[0].table.requires_grad_(False)
+    assert trained_tables(model) == [model["outer"][0].of[1]]

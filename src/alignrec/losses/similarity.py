@@ -49,25 +49,30 @@ def similarity_regularizer(embeddings: Tensor, targets: Tensor, form: Form = "do
     return _loss(embeddings, targets, None, form)
 
 
-def similarity_regularizer_rows(table: Tensor, targets: Tensor, ids: Tensor, form: Form = "dot") -> Tensor:
+def similarity_regularizer_rows(
+    table: Tensor, targets: Tensor, ids: Tensor, form: Form = "dot", target_ids: Tensor | None = None
+) -> Tensor:
     """`similarity_regularizer(table[ids], targets[ids], form)`, equal rows computed once.
 
     Args:
         table: (N, d) embeddings.
-        targets: (N, D) features.
-        ids: (B,) int64 row numbers, with duplicates.
+        targets: (N, D) features; or (M, D) with `target_ids`.
+        ids: (B,) int64 row numbers of `table`, with duplicates.
         form: as above.
+        target_ids: (N,) int64, whose features belong to each row of `table`; None: those of the same number.
 
     Raises:
-        UsageError: the two tables have different numbers of rows, or `ids` is empty.
+        UsageError: the two tables do not have the same rows, or `ids` is empty.
     """
-    if len(table) != len(targets) or ids.numel() == 0:
+    n_targets = len(targets if target_ids is None else target_ids)
+    if len(table) != n_targets or ids.numel() == 0:
         raise UsageError(
             f"the similarity regulariser needs tables with the same rows and at least one id, "
-            f"not {len(table)} and {len(targets)} rows and {ids.numel()} ids"
+            f"not {len(table)} and {n_targets} rows and {ids.numel()} ids"
         )
     distinct, counts = torch.unique(ids, return_counts=True)
-    return _loss(table.index_select(0, distinct), targets.detach().index_select(0, distinct), counts, form)
+    target_rows = distinct if target_ids is None else target_ids.index_select(0, distinct)
+    return _loss(table.index_select(0, distinct), targets.detach().index_select(0, target_rows), counts, form)
 
 
 def _loss(embeddings: Tensor, targets: Tensor, counts: Tensor | None, form: Form) -> Tensor:

@@ -15,7 +15,7 @@ from alignrec.models.lightgcn import LightGCN
 from alignrec.models.mgcn import MGCN
 from alignrec.models.mmgcn import MMGCN
 from alignrec.models.ncl import NCL
-from alignrec.models.projection import use_row_gradients
+from alignrec.models.projection import trained_tables
 from alignrec.models.registry import MODELS, create_model, model_class, register_model
 from alignrec.models.sgl import SGL
 from alignrec.models.slmrec import SLMRec
@@ -45,7 +45,7 @@ __all__ = [
     "create_model",
     "model_class",
     "register_model",
-    "use_row_gradients",
+    "trained_tables",
     "xavier_normal_table",
     "xavier_uniform_table",
 ]

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from alignrec.graphs import knn_operator, normalized_adjacency, normalized_interactions
 from alignrec.losses import bpr_loss, cosine_alignment, info_nce_rows, similarity_regularizer_rows, squared_norm
 from alignrec.models.base import Backbone, DistinctRows, batch_rows, check_neighbors, xavier_uniform_table
-from alignrec.models.projection import affine, linear
+from alignrec.models.projection import FeatureProjection, linear
 from alignrec.ops import propagate, propagate_mean, propagate_mean_rows, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
@@ -87,15 +87,12 @@ class AlignRec(Backbone[AlignRecConfig]):
         items = xavier_uniform_table(self.n_items, size, rng)
         self.embedding = nn.Parameter(torch.cat([users, items]))  # (U + I, d)
         unified = unified_features(data)
-        features = torch.from_numpy(unified)  # (I, D), shares the data's memory: nothing writes into it
-        self.register_buffer("initial_features", features, persistent=False)
+        self.register_buffer(
+            "initial_features", torch.from_numpy(unified), persistent=False
+        )  # (I, D), the data's memory
         self.initial_features: Tensor
-        self.features: Tensor
-        if config.trainable_features:
-            self.features = nn.Parameter(features.clone())
-        else:  # derived from the data and so, like a graph, not in the state dict
-            self.register_buffer("features", features, persistent=False)
-        self.project = linear(features.shape[1], size, rng)
+        layer = linear(unified.shape[1], size, rng)
+        self.features = FeatureProjection(unified, layer, trainable=config.trainable_features)
         self.gate = linear(size, size, rng)
         self.adjacency = normalized_adjacency(data.interactions)
         self.interactions = normalized_interactions(data.interactions)
@@ -119,7 +116,7 @@ class AlignRec(Backbone[AlignRecConfig]):
 
     def _content(self) -> tuple[Tensor, Tensor]:
         """Projected features (I, d), and gated id embeddings after the item-item graph (I, d)."""
-        hidden = affine(self.project, self.features)
+        hidden = self.features()
         gated = self.embedding[self.n_users :] * torch.sigmoid(self.gate(hidden))
         return hidden, propagate(self.neighbors, gated, self.config.n_content_layers)
 
@@ -139,10 +136,9 @@ class AlignRec(Backbone[AlignRecConfig]):
         if config.uia_weight:
             terms["uia"] = config.uia_weight * cosine_alignment(users, positives)
         if config.reg_weight:
-            source = self.features.detach() if config.alias_reg_target else self.initial_features
-            if reps.item_ids is not None:
-                source = source.index_select(0, reps.item_ids)
-            kept = similarity_regularizer_rows(content.items, source, batch.positives, config.reg_form)
+            source = self.features.table.detach() if config.alias_reg_target else self.initial_features
+            ids, form = batch.positives, config.reg_form
+            kept = similarity_regularizer_rows(content.items, source, ids, form, target_ids=reps.item_ids)
             terms["reg"] = config.reg_weight * kept
         return terms
 

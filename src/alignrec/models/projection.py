@@ -9,14 +9,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 
 from alignrec.errors import SettingsError
 from alignrec.models.lazy import LazyMapping
-from alignrec.ops import project
+from alignrec.ops import FactoredGradient, project, project_table
 from alignrec.types import FloatMatrix
 
-__all__ = ["FeatureProjection", "FeatureProjections", "affine", "linear", "modality_shares", "use_row_gradients"]
+__all__ = ["FeatureProjection", "FeatureProjections", "affine", "linear", "modality_shares", "trained_tables"]
 
 Init = Literal["uniform", "xavier_normal", "xavier_uniform"]
 
@@ -29,25 +28,24 @@ class FeatureProjection(nn.Module):
     """
 
     table: Tensor
-    row_gradients = False
-    """Whether a trainable table of which rows were read has these rows as its gradient: see `use_row_gradients`."""
+    gradients: list[FactoredGradient] | None = None
+    """Where backward passes put the gradient of a trained table, for an optimiser that takes it as factors; None: it
+    goes to the parameter, as ever."""
 
     def __init__(self, features: FloatMatrix, layer: nn.Linear, *, trainable: bool) -> None:
         super().__init__()
-        table = torch.tensor(features)  # a copy: training must not write into the data
         if trainable:
-            self.table = nn.Parameter(table)
+            self.table = nn.Parameter(torch.tensor(features))  # a copy: training must not write into the data
         else:
-            self.register_buffer("table", table, persistent=False)
+            self.register_buffer("table", torch.from_numpy(features), persistent=False)
         self.linear = layer
 
     def forward(self, rows: Tensor | None = None) -> Tensor:
         """Projected features of the items `rows` (r,), or of all: rows nobody reads are not multiplied. (r, d)."""
-        if rows is None:
-            return affine(self.linear, self.table)
-        sparse = self.row_gradients and self.table.requires_grad
-        table = embedding(rows, self.table, sparse=True) if sparse else self.table.index_select(0, rows)
-        return affine(self.linear, table)
+        if self.gradients is not None and self.table.requires_grad:
+            product = project_table(self.table, self.linear.weight, rows, self.gradients)
+            return product if self.linear.bias is None else product + self.linear.bias
+        return affine(self.linear, self.table if rows is None else self.table.index_select(0, rows))
 
 
 class FeatureProjections(nn.Module):
@@ -78,11 +76,10 @@ class FeatureProjections(nn.Module):
         return LazyMapping({name: partial(part, rows) for name, part in zip(self.names, self.of, strict=True)})
 
 
-def use_row_gradients(module: nn.Module) -> None:
-    """Let tables in `module` of which a step reads some rows have sparse gradients, for optimisers that take them."""
-    for part in module.modules():
-        if isinstance(part, FeatureProjection):
-            part.row_gradients = True
+def trained_tables(module: nn.Module) -> list[FeatureProjection]:
+    """The projections in `module` whose tables are trained."""
+    found = [part for part in module.modules() if isinstance(part, FeatureProjection)]
+    return [part for part in found if isinstance(part.table, nn.Parameter) and part.table.requires_grad]
 
 
 def affine(layer: nn.Linear, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 
 from alignrec.data.sampling import EpochSampler
-from alignrec.models import use_row_gradients
+from alignrec.models import trained_tables
 from alignrec.runtime import numpy_rng, torch_rng
 from alignrec.training.journal import RunFiles
 from alignrec.training.loop import FitResult, Job, LoopSettings, run_loop
@@ -59,13 +59,12 @@ class TripleSource:
 def make_optimizer(objective: Objective, settings: TrainingSettings, device: torch.device) -> torch.optim.Optimizer:
     """Adam for what `objective` trains on `device`, where it is already.
 
-    On the CPU a table of which steps read some rows then has the gradient of these rows alone (`RowAdam`).
+    On the CPU the gradients of trained feature tables are then kept as factors (`RowAdam`).
     """
     trained = [p for p in objective.parameters() if p.requires_grad]
     if device.type != "cpu" or settings.gradient_clip is not None:  # the norm needs all gradients as they are
         return torch.optim.Adam(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    use_row_gradients(objective)
-    return RowAdam(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    return RowAdam(trained, trained_tables(objective), lr=settings.lr, weight_decay=settings.weight_decay)
 
 
 def fit(  # noqa: PLR0913  (what is trained, on what, how, and where it is written)

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from alignrec.errors import ArtifactError, UsageError
 from alignrec.models import Backbone
-from alignrec.models.alignrec import AlignRec
 from alignrec.models.projection import FeatureProjection, FeatureProjections
 from alignrec.runtime import numpy_rng
 from alignrec.studies.figures.run_names import name_runs, open_runs
@@ -111,8 +110,6 @@ def feature_distances(backbone: Backbone[Any], features: Mapping[str, FloatMatri
 
 def _trained_tables(backbone: Backbone[Any], names: tuple[str, ...]) -> list[tuple[tuple[str, ...], Tensor]]:
     """Feature tables among the parameters, each with the modalities whose columns it has, in their order."""
-    if isinstance(backbone, AlignRec):
-        return [(names, backbone.features)] if backbone.features.requires_grad else []
     owners = [module for module in backbone.modules() if isinstance(module, FeatureProjections)]
     parts = [(name, part) for owner in owners for name, part in zip(owner.names, owner.of, strict=True)]
     alone = [module for module in backbone.children() if isinstance(module, FeatureProjection)]

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 import benchmarks
-from alignrec.runtime import flush_denormals, keep_large_buffers, set_threads
+from alignrec.runtime import set_threads
 from benchmarks.measure import Row
 
 
@@ -31,12 +31,11 @@ def main() -> None:
     if not wanted:
         parser.error(f"no measure is called {options.only}; there are: {', '.join(measures)}")
     set_threads(1)
-    keep_large_buffers()
     torch.set_num_interop_threads(1)
     console = Console()
     rows = []
     for name, measure in wanted.items():
-        with console.status(f"measuring {name}"), flush_denormals():  # for both sides, as `fit` trains
+        with console.status(f"measuring {name}"):
             rows += measure()
     console.print(table(rows))
     if options.json:
@@ -63,7 +62,7 @@ def _row(line: dict[str, Any]) -> Row:  # Any: a name, and numbers
 
 def table(rows: list[Row]) -> Table:
     """The rows as the terminal shows them."""
-    result = Table(title="one thread, medians of CPU time, the two sides taking turns in one process")
+    result = Table(title="one thread, medians of CPU time, the two sides taking turns, each in its process")
     result.add_column("measure")
     for name in ("plain", "ours", "ratio", "goal"):
         result.add_column(name, justify="right")

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from functools import cache
 from statistics import median
-from time import process_time
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from alignrec.training.objective import Objective, attach_plugins
 from alignrec.training.recommender import make_optimizer
 from alignrec.types import Batch, TrainData
 from benchmarks import baby, plain, plain_content
-from benchmarks.measure import Row, peak_megabytes
+from benchmarks.measure import Row, as_in_training, as_it_comes, peak_megabytes, take_turns
 from benchmarks.plain_fettle import FETTLE
 from benchmarks.plain_lgmrec import LGMREC
 from benchmarks.training import sampling
@@ -74,17 +73,13 @@ def _measure(name: str) -> Callable[[], Row]:
 
     def measure() -> Row:
         ours, theirs = sides(name, _data())
-        seconds: tuple[list[float], list[float]] = ([], [])
-        steps = (_plain_step(theirs), _our_step(ours))
-        for number, batch in enumerate(_batches()):
-            losses = []
-            for side, step in zip(seconds, steps, strict=True):
-                began = process_time()
-                losses.append(step(batch))
-                side.append(process_time() - began)
-            if number == 0 and abs(losses[0] - losses[1]) > _TOLERANCE * abs(losses[0]):
-                raise AssertionError(f"the plain version's loss is {losses[0]}, ours {losses[1]}: no comparison")
-        plain_s, ours_s = (_of_epoch(side, rebuilds=name == "lattice") for side in seconds)
+        batches = _batches()
+        steps = [_through(step, batches) for step in (_plain_step(theirs), _our_step(ours))]
+        turns = take_turns(len(batches), (steps[0], as_it_comes), (steps[1], as_in_training))
+        losses = [side[0].value for side in turns]
+        if abs(losses[0] - losses[1]) > _TOLERANCE * abs(losses[0]):
+            raise AssertionError(f"the plain version's loss is {losses[0]}, ours {losses[1]}: no comparison")
+        plain_s, ours_s = (_of_epoch([turn.seconds for turn in side], rebuilds=name == "lattice") for side in turns)
         label = f"{_NAMES.get(name, name.upper())} epoch"
         if name == "bm3":
             return Row(label, plain_s, ours_s, _GOALS[name])
@@ -92,6 +87,12 @@ def _measure(name: str) -> Callable[[], Row]:
         return Row(label, plain_s + drawn.plain, ours_s + drawn.ours, _GOALS[name])
 
     return measure
+
+
+def _through(step: Callable[[Batch], float], batches: list[Batch]) -> Callable[[], float]:
+    """The step with one batch after the other."""
+    left = iter(batches)
+    return lambda: step(next(left))
 
 
 def freedom_memory() -> Row:

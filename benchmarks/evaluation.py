@@ -4,8 +4,7 @@ The plain side is a fresh writing of how the toolbox evaluates: per batch of 4,0
 LightGCN (COO product), the full score matrix, -1e10 written over the training items, `torch.topk` 50; then a Python
 hit test per listed item and metric loops per user; once for validation and once more for test. As in the toolbox, the
 hit test asks a NumPy array per user (`item in array`), which is more than half of its time; a third row says what is
-left when it asks a set instead. Random embeddings, one thread, CPU time (`process_time`), the sides by turns,
-medians.
+left when it asks a set instead. Random embeddings, one thread, medians.
 """
 
 import re
@@ -13,9 +12,9 @@ import subprocess
 import sys
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
-from time import process_time
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from torch import Tensor
 from alignrec.evaluation import evaluate_embeddings
 from alignrec.ops import SparseOperator, propagate_mean
 from alignrec.types import Embeddings
+from benchmarks.measure import as_in_training, as_it_comes, take_turns
 
 __all__ = ["run"]
 
@@ -154,15 +154,12 @@ def run(repeats: int = 3) -> list[dict[str, object]]:
     torch.set_num_threads(1)
     case = _draw()
     _check_equal(case)
-    times: dict[tuple[str, tuple[str, ...]], list[float]] = {
-        key: [] for plain, names in GOALS for key in ((plain, names), ("ours", names))
-    }
-    for _ in range(repeats):
-        for (side, names), seconds in times.items():
-            start = process_time()
-            _SIDES[side](case, names)
-            seconds.append(process_time() - start)
-    middle = {key: median(seconds) for key, seconds in times.items()}
+    keys = list(dict.fromkeys(key for plain, names in GOALS for key in ((plain, names), ("ours", names))))
+    sides = [
+        (partial(_once, side, case, names), as_in_training if side == "ours" else as_it_comes) for side, names in keys
+    ]
+    turns = take_turns(repeats, *sides)
+    middle = {key: median(turn.seconds for turn in taken) for key, taken in zip(keys, turns, strict=True)}
     peaks = {side: _peak_of(side) for side in ("arrays", "ours")}
     return [
         {
@@ -178,6 +175,10 @@ def run(repeats: int = 3) -> list[dict[str, object]]:
     ]
 
 
+def _once(side: str, case: Case, names: tuple[str, ...]) -> None:
+    _SIDES[side](case, names)
+
+
 def _check_equal(case: Case) -> None:
     """A faster answer that differs is no answer. Rounding may swap two items of nearly equal score: hence 1e-5."""
     ours, plain = _ours(case, ("valid", "test")), _arrays(case, ("valid", "test"))
@@ -189,7 +190,8 @@ def _check_equal(case: Case) -> None:
 
 def _peak_of(side: str) -> float:
     """MB that one evaluation adds to the peak of a fresh process; nan where the system does not tell."""
-    output = subprocess.run([sys.executable, __file__, side], capture_output=True, text=True, check=True).stdout
+    command, root = [sys.executable, "-m", "benchmarks.evaluation", side], Path(__file__).parents[1]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout
     return float(output)
 
 

@@ -1,13 +1,77 @@
-"""How a ratio is measured: one thread, CPU seconds, the two sides taking turns so that a busy machine hurts both."""
+"""How a ratio is measured: one thread, CPU seconds, the two sides taking turns so that a busy machine hurts both.
 
+Each side has a process of its own. The plain one runs with the defaults of PyTorch and the C library, as a toolbox
+does; ours with the settings that training makes: freed buffers stay with the process, and denormal numbers are zero.
+"""
+
+import multiprocessing
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
 from statistics import median
+from typing import Any, NamedTuple
 
-__all__ = ["Row", "compare", "peak_megabytes"]
+import torch
+
+from alignrec.runtime import keep_large_buffers
+
+__all__ = ["Row", "Turn", "as_in_training", "as_it_comes", "compare", "peak_megabytes", "take_turns"]
+
+
+class Turn(NamedTuple):
+    """What one call took and gave."""
+
+    seconds: float  # of CPU time
+    value: Any  # what the function returned
+
+
+def as_it_comes() -> None:
+    """Leave the process as Python starts it."""
+
+
+def as_in_training() -> None:
+    """Make the settings of a process that trains; see `alignrec.runtime`."""
+    keep_large_buffers()
+    torch.set_flush_denormal(True)
+
+
+def take_turns(rounds: int, *sides: tuple[Callable[[], Any], Callable[[], None]]) -> list[list[Turn]]:
+    """Call the functions in turn, `rounds` times, each in a process that is forked here; the turns of each.
+
+    Args:
+        rounds: calls of each function.
+        sides: functions, which return something small, and what prepares their processes.
+
+    Raises:
+        EOFError: a function failed; its process has shown why.
+    """
+    context = multiprocessing.get_context("fork")
+    connections: list[Connection] = []
+    for function, prepare in sides:
+        here, there = context.Pipe()
+        context.Process(target=_serve, args=(function, prepare, there), daemon=True).start()
+        there.close()
+        connections.append(here)
+    turns: list[list[Turn]] = [[] for _ in sides]
+    for _ in range(rounds):
+        for connection, taken in zip(connections, turns, strict=True):
+            connection.send(True)
+            taken.append(Turn(*connection.recv()))
+    for connection in connections:
+        connection.send(False)
+    return turns
+
+
+def _serve(function: Callable[[], Any], prepare: Callable[[], None], connection: Connection) -> None:
+    prepare()
+    while connection.recv():
+        began = time.process_time()
+        value = function()
+        connection.send((time.process_time() - began, value))
 
 
 @dataclass(frozen=True)
@@ -35,15 +99,13 @@ def compare(
     repeats: int = 5,
 ) -> Row:
     """Run both once to warm up, then `repeats` times in turn; the row holds the medians of process CPU time."""
-    plain()
-    ours()
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(repeats):
-        for side, function in zip(seconds, (plain, ours), strict=True):
-            began = time.process_time()
-            function()
-            side.append(time.process_time() - began)
-    return Row(name, median(seconds[0]), median(seconds[1]), goal)
+    theirs, mine = take_turns(1 + repeats, (partial(_drop, plain), as_it_comes), (partial(_drop, ours), as_in_training))
+    return Row(name, *(median(turn.seconds for turn in turns[1:]) for turns in (theirs, mine)), goal)
+
+
+def _drop(function: Callable[[], object]) -> None:
+    """What a side returns may be large, and need not reach the other process."""
+    function()
 
 
 def peak_megabytes(statements: str) -> float:

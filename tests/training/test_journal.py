@@ -89,3 +89,14 @@ def test_a_log_that_lacks_epochs_of_the_checkpoint_is_not_gone_on_with(tmp_path:
         ArtifactError, match=r"metrics\.jsonl lacks epochs before the checkpoint, 2; start the run anew"
     ):
         job(tmp_path)[0].resume(patience=5)
+
+
+@pytest.mark.parametrize("other", [torch.nn.Linear(3, 1), torch.nn.Sequential(torch.nn.Linear(2, 1))])
+def test_weights_of_another_model_are_refused(tmp_path: Path, other: torch.nn.Module) -> None:
+    journal, _ = job(tmp_path)
+    log(journal, journal.resume(5), 1, force=True)
+    resumed = Journal(RunFiles(tmp_path), other, torch.optim.Adam(other.parameters()), 0.0)
+    with pytest.raises(
+        ArtifactError, match=r"state\.safetensors holds other weights than this model has.*start the run"
+    ):
+        resumed.resume(5)

@@ -34,10 +34,11 @@ class FeatureProjection(nn.Module):
 
     def __init__(self, features: FloatMatrix, layer: nn.Linear, *, trainable: bool) -> None:
         super().__init__()
+        table = torch.tensor(features)  # a copy: training must not write into the data
         if trainable:
-            self.table = nn.Parameter(torch.tensor(features))  # a copy: training must not write into the data
+            self.table = nn.Parameter(table)
         else:
-            self.register_buffer("table", torch.from_numpy(features), persistent=False)
+            self.register_buffer("table", table, persistent=False)
         self.linear = layer
 
     def forward(self, rows: Tensor | None = None) -> Tensor:

@@ -83,7 +83,13 @@ class Journal:
             write_bytes(self._files.timing, b"")
             return Progress(0, EarlyStopping(patience), {}, [])
         saved = load_checkpoint(self._files.checkpoint)
-        self._objective.load_state_dict(saved.weights)
+        try:
+            self._objective.load_state_dict(saved.weights)
+        except RuntimeError as error:
+            raise ArtifactError(
+                f"{self._files.checkpoint} holds other weights than this model has; "
+                "it is of another version of the model, start the run anew"
+            ) from error
         restore_optimizer(self._optimizer, saved.optimizer, self._objective)
         for path in (self._files.metrics, self._files.timing):
             lines = path.read_text(encoding="utf-8").splitlines()[: saved.epoch] if path.is_file() else []

@@ -23,7 +23,7 @@ class FactoredGradient:
     """The gradient G W of some rows of a table."""
 
     rows: Tensor | None
-    """(r,) int64, the rows that were read, rising, each once; None: all of them."""
+    """(r,) int64, the rows that were read, in any order; None: all of them."""
     left: Tensor
     """G (r, d)."""
     right: Tensor

@@ -16,7 +16,7 @@ from alignrec.training.objective import Objective, attach_plugins
 from alignrec.training.recommender import make_optimizer
 from alignrec.types import Batch, TrainData
 from benchmarks import baby, plain, plain_content
-from benchmarks.measure import Row, as_in_training, as_it_comes, peak_megabytes, take_turns
+from benchmarks.measure import Row, peak_megabytes, take_turns
 from benchmarks.plain_fettle import FETTLE
 from benchmarks.plain_lgmrec import LGMREC
 from benchmarks.training import sampling
@@ -75,7 +75,7 @@ def _measure(name: str) -> Callable[[], Row]:
         ours, theirs = sides(name, _data())
         batches = _batches()
         steps = [_through(step, batches) for step in (_plain_step(theirs), _our_step(ours))]
-        turns = take_turns(len(batches), (steps[0], as_it_comes), (steps[1], as_in_training))
+        turns = take_turns(len(batches), (steps[0], False), (steps[1], True))
         losses = [side[0].value for side in turns]
         if abs(losses[0] - losses[1]) > _TOLERANCE * abs(losses[0]):
             raise AssertionError(f"the plain version's loss is {losses[0]}, ours {losses[1]}: no comparison")

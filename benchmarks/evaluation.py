@@ -25,7 +25,7 @@ from torch import Tensor
 from alignrec.evaluation import evaluate_embeddings
 from alignrec.ops import SparseOperator, propagate_mean
 from alignrec.types import Embeddings
-from benchmarks.measure import as_in_training, as_it_comes, take_turns
+from benchmarks.measure import take_turns
 
 __all__ = ["run"]
 
@@ -155,9 +155,7 @@ def run(repeats: int = 3) -> list[dict[str, object]]:
     case = _draw()
     _check_equal(case)
     keys = list(dict.fromkeys(key for plain, names in GOALS for key in ((plain, names), ("ours", names))))
-    sides = [
-        (partial(_once, side, case, names), as_in_training if side == "ours" else as_it_comes) for side, names in keys
-    ]
+    sides = [(partial(_once, side, case, names), side == "ours") for side, names in keys]
     turns = take_turns(repeats, *sides)
     middle = {key: median(turn.seconds for turn in taken) for key, taken in zip(keys, turns, strict=True)}
     peaks = {side: _peak_of(side) for side in ("arrays", "ours")}

@@ -19,7 +19,7 @@ import torch
 
 from alignrec.runtime import keep_large_buffers
 
-__all__ = ["Row", "Turn", "as_in_training", "as_it_comes", "compare", "peak_megabytes", "take_turns"]
+__all__ = ["Row", "Turn", "compare", "peak_megabytes", "take_turns"]
 
 
 class Turn(NamedTuple):
@@ -29,31 +29,22 @@ class Turn(NamedTuple):
     value: Any  # what the function returned
 
 
-def as_it_comes() -> None:
-    """Leave the process as Python starts it."""
-
-
-def as_in_training() -> None:
-    """Make the settings of a process that trains; see `alignrec.runtime`."""
-    keep_large_buffers()
-    torch.set_flush_denormal(True)
-
-
-def take_turns(rounds: int, *sides: tuple[Callable[[], Any], Callable[[], None]]) -> list[list[Turn]]:
+def take_turns(rounds: int, *sides: tuple[Callable[[], Any], bool]) -> list[list[Turn]]:
     """Call the functions in turn, `rounds` times, each in a process that is forked here; the turns of each.
 
     Args:
         rounds: calls of each function.
-        sides: functions, which return something small, and what prepares their processes.
+        sides: functions, which return something small, and whether their processes have the settings of training (see
+            `alignrec.runtime`) or the defaults.
 
     Raises:
         EOFError: a function failed; its process has shown why.
     """
     context = multiprocessing.get_context("fork")
     connections: list[Connection] = []
-    for function, prepare in sides:
+    for function, is_ours in sides:
         here, there = context.Pipe()
-        context.Process(target=_serve, args=(function, prepare, there), daemon=True).start()
+        context.Process(target=_serve, args=(function, is_ours, there), daemon=True).start()
         there.close()
         connections.append(here)
     turns: list[list[Turn]] = [[] for _ in sides]
@@ -66,8 +57,10 @@ def take_turns(rounds: int, *sides: tuple[Callable[[], Any], Callable[[], None]]
     return turns
 
 
-def _serve(function: Callable[[], Any], prepare: Callable[[], None], connection: Connection) -> None:
-    prepare()
+def _serve(function: Callable[[], Any], is_ours: bool, connection: Connection) -> None:
+    if is_ours:
+        keep_large_buffers()
+        torch.set_flush_denormal(True)
     while connection.recv():
         began = time.process_time()
         value = function()
@@ -99,7 +92,7 @@ def compare(
     repeats: int = 5,
 ) -> Row:
     """Run both once to warm up, then `repeats` times in turn; the row holds the medians of process CPU time."""
-    theirs, mine = take_turns(1 + repeats, (partial(_drop, plain), as_it_comes), (partial(_drop, ours), as_in_training))
+    theirs, mine = take_turns(1 + repeats, (partial(_drop, plain), False), (partial(_drop, ours), True))
     return Row(name, *(median(turn.seconds for turn in turns[1:]) for turns in (theirs, mine)), goal)
 
 

@@ -59,6 +59,15 @@ def research_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def published_collection() -> Path:
+    """Every published table as the reference collection has it; not part of the project."""
+    file = SHARED / "reference" / "published_results.yaml"
+    if not file.is_file():
+        pytest.skip(f"no reference collection at {file}")
+    return file
+
+
+@pytest.fixture(scope="session")
 def page_study(tmp_path_factory: pytest.TempPathFactory):
     """A small finished study; read only."""
     from page_study import small_study  # only for tests that ask for it: it imports the whole package

@@ -1,15 +1,10 @@
-import os
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 import yaml
 
 from alignrec.errors import UsageError
 from alignrec.studies.reproduction.published import PAPERS, PublishedFigure, elsewhere, published_paper, published_table
-
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("ALIGNREC_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.mark.parametrize(
@@ -127,11 +122,8 @@ def _leaves(value, path=()):
         yield path, value
 
 
-def test_all_figures_equal_the_reference_collection():
-    file = SHARED / "reference" / "published_results.yaml"
-    if not file.is_file():
-        pytest.skip(f"no reference collection at {file}")
-    reference = yaml.safe_load(file.read_text(encoding="utf-8"))
+def test_all_figures_equal_the_reference_collection(published_collection):
+    reference = yaml.safe_load(published_collection.read_text(encoding="utf-8"))
     expected = {}
     for paper, tables in reference.items():
         if paper == "inconsistencies":
@@ -162,11 +154,8 @@ def _figure(value):
     return {"value": value["mean"], "std": value["std"]} if isinstance(value, dict) else {"value": value}
 
 
-def test_the_conflicts_of_the_reference_collection_are_found():
-    file = SHARED / "reference" / "published_results.yaml"
-    if not file.is_file():
-        pytest.skip(f"no reference collection at {file}")
-    listed = yaml.safe_load(file.read_text(encoding="utf-8"))["inconsistencies"]["cross_seed_R20"]
+def test_the_conflicts_of_the_reference_collection_are_found(published_collection):
+    listed = yaml.safe_load(published_collection.read_text(encoding="utf-8"))["inconsistencies"]["cross_seed_R20"]
     keys = {"AlignRec": "cikm24", "FETTLE": "fettle", "DREAM": "dream", "MMRec": "mmrec"}
     for conflict in listed:
         values = {keys[paper]: value for paper, value in conflict["values"].items()}

@@ -155,7 +155,7 @@ def run(repeats: int = 3) -> list[dict[str, object]]:
     case = _draw()
     _check_equal(case)
     keys = list(dict.fromkeys(key for plain, names in GOALS for key in ((plain, names), ("ours", names))))
-    sides = [(partial(_once, side, case, names), side == "ours") for side, names in keys]
+    sides = [(partial(_SIDES[side], case, names), side == "ours") for side, names in keys]
     turns = take_turns(1 + repeats, *sides)  # the first call warms up
     middle = {key: median(turn.seconds for turn in taken[1:]) for key, taken in zip(keys, turns, strict=True)}
     peaks = {side: _peak_of(side) for side in ("arrays", "ours")}
@@ -171,10 +171,6 @@ def run(repeats: int = 3) -> list[dict[str, object]]:
         }
         for (plain, names), goal in GOALS.items()
     ]
-
-
-def _once(side: str, case: Case, names: tuple[str, ...]) -> None:
-    _SIDES[side](case, names)
 
 
 def _check_equal(case: Case) -> None:

@@ -8,8 +8,8 @@ that they project, as oneDNN makes and keeps code for every shape it meets: for 
 batch, which has another shape at every step, that is slower than MKL and takes memory that grows for many steps. The
 gradient of the weight in such a projection is made as (Gᵀ A)ᵀ, the small matrix on the left: up to 1.6 times as fast
 as Aᵀ G. Where the rows of A begin a multiple of 4 KB apart (features 1024, 2048, 4096 wide), they compete for the
-same places in the cache, and MKL falls to half its speed in that gradient (36 instead of 85 GFLOP/s on a processor with
-2 MB of second-level cache, 56 instead of 95 on one with 1 MB): there it is summed over 64 rows at a time.
+same places in the cache, and MKL falls to about half its speed in that gradient: there it is summed over 64 rows at a
+time.
 
 The choice looks at the processor's maker and the shape, not at a stopwatch: two runs on one machine must give the same
 bytes, and a race between two libraries ends differently on a busy day. No global switch of PyTorch is touched

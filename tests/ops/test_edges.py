@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 from alignrec.errors import DataError
-from alignrec.ops import Edges, edge_dots, edge_softmax, edge_sum
+from alignrec.ops import Edges, edge_dots, edge_softmax, edge_sum, listed_dots
 
 # Row 3 and column 4 have no edge
 PATTERN = np.array([[1, 0, 1, 0, 0], [0, 1, 0, 0, 0], [1, 1, 1, 1, 0], [0, 0, 0, 0, 0]], dtype=np.float32)
@@ -46,6 +46,18 @@ def test_dots_and_their_gradients_equal_the_dense_product(edges) -> None:
     torch.testing.assert_close(found, expected)
     ours, plain = (torch.autograd.grad((part * weights).sum(), (x, y)) for part in (found, expected))
     torch.testing.assert_close(ours, plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dots_of_listed_columns_are_entries_of_the_dense_product(dtype) -> None:
+    x, y = (table.to(dtype) for table in randoms((4, 3), (5, 3)))
+    indptr, columns = torch.tensor([0, 2, 2, 5, 5]), torch.tensor([4, 1, 0, 3, 2])  # in any order, rows without one
+    found = listed_dots(indptr, columns, x, y)
+    dense = x @ y.t()
+    expected = torch.stack([dense[0, 4], dense[0, 1], dense[2, 0], dense[2, 3], dense[2, 2]])
+    torch.testing.assert_close(found, expected.detach())
+    assert not found.requires_grad
+    assert listed_dots(torch.zeros(5, dtype=torch.int64), columns[:0], x, y).numel() == 0
 
 
 @pytest.mark.parametrize("transposed", [False, True])

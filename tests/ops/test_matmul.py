@@ -149,3 +149,11 @@ def test_the_sum_of_outer_products(route, columns):
     with torch.no_grad():
         found = outer_sum(narrow, wide)
     torch.testing.assert_close(found, (narrow.double().t() @ wide.double()).float(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(("flags", "has"), [("fpu amx_bf16 amx_tile", True), ("fpu avx512_bf16", False), (None, False)])
+def test_tiles_of_bfloat16_are_read_off_the_processors_flags(monkeypatch, flags, has):
+    monkeypatch.setattr(module, "_of_processor", lambda key: flags if key == "flags" else None)
+    module.has_bfloat16_tiles.cache_clear()
+    assert module.has_bfloat16_tiles() is has
+    module.has_bfloat16_tiles.cache_clear()

@@ -1,9 +1,9 @@
 """*Tensors → tensors: the fast operators everything else is built on.*"""
 
-from alignrec.ops.edges import Edges, edge_dots, edge_softmax, edge_sum
+from alignrec.ops.edges import Edges, edge_dots, edge_softmax, edge_sum, listed_dots
 from alignrec.ops.factored import FactoredGradient, project_table
 from alignrec.ops.kmeans import fit_centres, nearest_centres
-from alignrec.ops.matmul import add_matmul, matmul, outer_sum, project
+from alignrec.ops.matmul import add_matmul, has_bfloat16_tiles, matmul, outer_sum, project
 from alignrec.ops.propagate import propagate
 from alignrec.ops.spmm import SparseOperator, propagate_mean, propagate_mean_rows, spmm
 from alignrec.ops.unit import SMALLEST_NORM, unit_rows, without_zero_rows
@@ -18,6 +18,8 @@ __all__ = [
     "edge_softmax",
     "edge_sum",
     "fit_centres",
+    "has_bfloat16_tiles",
+    "listed_dots",
     "matmul",
     "nearest_centres",
     "outer_sum",

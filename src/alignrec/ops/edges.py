@@ -6,10 +6,12 @@ z_u = Σ_e v_e y_i over the edges e = (u, i),
 
     ds: dx_u = Σ_e ds_e y_i, dy_i = Σ_e ds_e x_u        dz: dv_e = dz_u · y_i, dy_i = Σ_e v_e dz_u
 
-so that memory is O(E + (U + I) d), forward and backward. Both run through `embedding_bag`: its gradient in the weights
-of the listed rows is the dot product wanted, 2 to 5 times as fast as gathering both ends one block after another.
+so that memory is O(E + (U + I) d), forward and backward. Sums run through `embedding_bag`. Dot products are PyTorch's
+sampled product on the CPU; elsewhere they are the gradient of `embedding_bag` in the weights of the listed rows, 2 to
+5 times as fast as gathering both ends one block after another, and half as fast as the sampled product on the CPU.
 """
 
+import warnings
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +23,7 @@ from torch.nn.functional import embedding_bag
 
 from alignrec.errors import DataError
 
-__all__ = ["Edges", "edge_dots", "edge_softmax", "edge_sum"]
+__all__ = ["Edges", "edge_dots", "edge_softmax", "edge_sum", "listed_dots"]
 
 
 class Edges(nn.Module):
@@ -76,6 +78,30 @@ def edge_dots(edges: Edges, x: Tensor, y: Tensor) -> Tensor:
     return cast(Tensor, _Dots.apply(x, y, edges))  # type: ignore[no-untyped-call]
 
 
+def listed_dots(indptr: Tensor, columns: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """x_u · y_i of the columns i listed for each row u, (E,), without a gradient.
+
+    Args:
+        indptr: (n_rows + 1,) int64; columns indptr[u] to indptr[u + 1] are row u's.
+        columns: (E,) int64, each at most once in a row.
+        x: (n_rows, d).
+        y: (n_cols, d).
+    """
+    x, y = x.detach(), y.detach()
+    if x.device.type != "cpu":
+        with torch.enable_grad():
+            ones = x.new_ones(len(columns), requires_grad=True)
+            sums = _bags(columns, indptr, ones, y)
+        return torch.autograd.grad(sums, ones, x)[0]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        pattern = torch.sparse_csr_tensor(
+            indptr, columns, x.new_zeros(len(columns)), (len(x), len(y)), check_invariants=False
+        )
+    dots: Tensor = torch.sparse.sampled_addmm(pattern, x, y.t(), beta=0.0).values()
+    return dots
+
+
 def edge_sum(edges: Edges, values: Tensor, dense: Tensor, *, transposed: bool = False) -> Tensor:
     """Σ values[e] · dense[i] over the edges e = (u, i) of every u, (n_rows, d): the product of a sparse matrix.
 
@@ -115,11 +141,7 @@ class _Dots(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor, y: Tensor, edges: Edges) -> Tensor:
         ctx.save_for_backward(x, y)
         ctx.edges = edges  # type: ignore[attr-defined]
-        with torch.enable_grad():
-            ones = x.new_ones(edges.rows.numel(), requires_grad=True)
-            sums = _bags(edges.columns, edges.indptr, ones, y)
-        (dots,) = torch.autograd.grad(sums, ones, x.detach())
-        return dots
+        return listed_dots(edges.indptr, edges.columns, x, y)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # Any: torch types no ctx

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-__all__ = ["add_matmul", "matmul", "outer_sum", "project", "uses_onednn"]
+__all__ = ["add_matmul", "has_bfloat16_tiles", "matmul", "outer_sum", "project", "uses_onednn"]
 
 _SLOW_IN_MKL = ("AuthenticAMD", "HygonGenuine")
 _PAGE = 4096  # bytes; rows this far apart share their places in the first caches
@@ -92,12 +92,24 @@ def uses_onednn() -> bool:
     )
 
 
+@functools.cache
+def has_bfloat16_tiles() -> bool:
+    """Whether this processor multiplies tiles of bfloat16 (AMX), several times as fast as float32."""
+    return "amx_bf16" in (_of_processor("flags") or "").split()
+
+
 def _processor_maker() -> str:
+    maker = _of_processor("vendor_id")
+    return platform.processor().rpartition(" ")[2] if maker is None else maker  # where Windows writes it
+
+
+def _of_processor(key: str) -> str | None:
+    """What Linux says of the first processor; None elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # not Linux: Windows writes the maker at the end of this string
-        return platform.processor().rpartition(" ")[2]
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 @functools.cache

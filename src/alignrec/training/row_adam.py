@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from alignrec.models.projection import FeatureProjection
 from alignrec.ops import FactoredGradient, matmul
@@ -75,6 +74,9 @@ class RowAdam(torch.optim.Adam):
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        state["step"] += 1
+        settings = {name: group[name] for name in ("lr", "weight_decay", "eps")}
+        settings["beta1"], settings["beta2"] = group["betas"]
         height = max(1, _TILE_NUMBERS // parameter[0].numel())
         spread = [_ByTile(gradient, height, parameter) for gradient in gradients]
         tiles = zip(*(table.split(height) for table in (parameter, state["exp_avg"], state["exp_avg_sq"])), strict=True)
@@ -82,23 +84,10 @@ class RowAdam(torch.optim.Adam):
             part = spread[0].tile(number)
             for other in spread[1:]:
                 part = part + other.tile(number)
-            adam(
-                [weights],
-                [part],
-                [mean],
-                [square],
-                [],
-                [state["step"].clone()],  # which the call advances
-                amsgrad=False,
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                lr=group["lr"],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                maximize=False,
-                fused=True,
+            # What `torch.optim.adam.adam(fused=True)` calls, without its bookkeeping, which is a good part of a tile
+            torch._fused_adam_(
+                [weights], [part], [mean], [square], [], [state["step"]], amsgrad=False, maximize=False, **settings
             )
-        state["step"] += 1
 
 
 class _ByTile:

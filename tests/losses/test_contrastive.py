@@ -9,7 +9,14 @@ from torch.autograd import gradcheck
 from torch.nn.functional import cross_entropy, normalize
 
 from alignrec.errors import UsageError
-from alignrec.losses import contrastive, cosine_alignment, info_nce, info_nce_against, info_nce_rows
+from alignrec.losses import (
+    contrastive,
+    cosine_alignment,
+    cosine_alignment_rows,
+    info_nce,
+    info_nce_against,
+    info_nce_rows,
+)
 
 IDS = torch.tensor([0, 1, 2])
 
@@ -164,6 +171,15 @@ def test_cosine_alignment_is_zero_for_parallel_and_two_for_opposite_vectors():
     x = torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     assert cosine_alignment(x, 5 * x).item() == pytest.approx(0.0, abs=1e-6)
     assert cosine_alignment(x, -x).item() == pytest.approx(2.0)
+
+
+def test_alignment_of_rows_is_that_of_the_gathered_rows_with_its_gradient():
+    x, y = torch.randn(20, 5, dtype=torch.float64), torch.randn(30, 5, dtype=torch.float64)
+    ids_x, ids_y = batch_ids(60, 19), batch_ids(60, 29, seed=1)  # many twice, the last rows never
+    x[ids_x[0]] = 0  # parallel to nothing, pulled nowhere
+    plain = value_and_gradients(lambda a, b: cosine_alignment(a[ids_x], b[ids_y]), x, y)
+    rows = value_and_gradients(lambda a, b: cosine_alignment_rows(a, b, ids_x, ids_y), x, y)
+    torch.testing.assert_close(rows, plain, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize(

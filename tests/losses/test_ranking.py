@@ -5,7 +5,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from alignrec.losses import bpr_loss, bpr_loss_rows, embedding_norm, embedding_norm_rows, squared_norm
+from alignrec.losses import (
+    bpr_loss,
+    bpr_loss_rows,
+    embedding_norm,
+    embedding_norm_rows,
+    squared_norm,
+    squared_norm_rows,
+)
 from alignrec.types import Batch, Embeddings
 
 
@@ -67,11 +74,22 @@ def test_bpr_of_rows_is_bpr_of_the_gathered_rows_with_its_gradient(epsilon):
         torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-14)
 
 
-def test_the_norm_of_rows_is_that_of_the_gathered_rows_with_its_gradient():
+@pytest.mark.parametrize(
+    ("of_gathered", "of_rows"),
+    [
+        (lambda *rows: embedding_norm(*rows), embedding_norm_rows),
+        (
+            lambda *rows: squared_norm(*rows, batch_size=64),
+            lambda tables, batch: squared_norm_rows(tables, batch, batch_size=64),
+        ),
+    ],
+    ids=["norm", "squared norm"],
+)
+def test_the_norm_of_rows_is_that_of_the_gathered_rows_with_its_gradient(of_gathered, of_rows):
     tables, batch = drawn()
-    plain = embedding_norm(*gathered(tables, batch))
+    plain = of_gathered(*gathered(tables, batch))
     expected = torch.autograd.grad(plain, [tables.users, tables.items])
-    fast = embedding_norm_rows(tables, batch)
+    fast = of_rows(tables, batch)
     assert fast.item() == pytest.approx(plain.item(), rel=1e-12)
     for found, wanted in zip(torch.autograd.grad(fast, [tables.users, tables.items]), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-14)

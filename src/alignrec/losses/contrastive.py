@@ -18,13 +18,13 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import cosine_similarity
 
 from alignrec.errors import UsageError
 from alignrec.ops import SMALLEST_NORM, add_matmul, matmul, without_zero_rows
 
-__all__ = ["cosine_alignment", "info_nce", "info_nce_against", "info_nce_rows"]
+__all__ = ["cosine_alignment", "cosine_alignment_rows", "info_nce", "info_nce_against", "info_nce_rows"]
 
 _TILE_ROWS = 128  # a tile of scores, 128 x 2048 float32, is 1 MB; 64 to 512 are nearly equally fast
 _LONG_TABLE, _LONG_TILE = 4096, 1 << 21  # of more candidates a tile has 32 to 128 rows, by what 8 MB hold
@@ -127,6 +127,40 @@ def cosine_alignment(x: Tensor, y: Tensor) -> Tensor:
     """1 − mean_b cos(x_b, y_b) for x, y (B, d): AlignRec's UIA (eq. 12). Both sides receive a gradient."""
     cosines = cosine_similarity(without_zero_rows(x), without_zero_rows(y), dim=1, eps=SMALLEST_NORM)
     return 1.0 - cosines.mean()
+
+
+def cosine_alignment_rows(table_x: Tensor, table_y: Tensor, ids_x: Tensor, ids_y: Tensor) -> Tensor:
+    """`cosine_alignment(table_x[ids_x], table_y[ids_y])`, where a row is scaled once however many pairs have it.
+
+    Not differentiable twice.
+
+    Args:
+        table_x: (M, d), of little more than the rows that are read.
+        table_y: (N, d), likewise.
+        ids_x: (B,) int64 row numbers.
+        ids_y: (B,) int64 row numbers, of the partners.
+    """
+    return cast(Tensor, _Cosines.apply(table_x, table_y, ids_x, ids_y))  # type: ignore[no-untyped-call]
+
+
+class _Cosines(torch.autograd.Function):
+    """1 − the mean cosine of the pairs; its gradient is ready when the value is."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, y: Tensor, ids_x: Tensor, ids_y: Tensor) -> Tensor:
+        (unit_x, norm_x), (unit_y, norm_y) = _unit(x), _unit(y)
+        rows_x, rows_y = unit_x.index_select(0, ids_x), unit_y.index_select(0, ids_y)
+        share = -1.0 / len(ids_x)
+        for_x = torch.zeros_like(x).index_add_(0, ids_x, rows_y, alpha=share)
+        for_y = torch.zeros_like(y).index_add_(0, ids_y, rows_x, alpha=share)
+        ctx.save_for_backward(_through_unit(for_x, unit_x, norm_x), _through_unit(for_y, unit_y, norm_y))
+        return 1.0 + share * torch.dot(rows_x.view(-1), rows_y.view(-1))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:  # Any: torch types no ctx attributes
+        for_x, for_y = ctx.saved_tensors
+        return for_x * gradient, for_y * gradient, None, None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.nn.functional import logsigmoid
 
 from alignrec.types import Batch, Embeddings
 
-__all__ = ["bpr_loss", "bpr_loss_rows", "embedding_norm", "embedding_norm_rows", "squared_norm"]
+__all__ = ["bpr_loss", "bpr_loss_rows", "embedding_norm", "embedding_norm_rows", "squared_norm", "squared_norm_rows"]
 
 
 def bpr_loss(positive_scores: Tensor, negative_scores: Tensor, *, epsilon: float = 0.0) -> Tensor:
@@ -64,8 +64,7 @@ def embedding_norm_rows(tables: Embeddings, batch: Batch) -> Tensor:
     """
     of_users, of_items = tables.users.square().sum(1), tables.items.square().sum(1)
     sides = (of_users, batch.users), (of_items, batch.positives), (of_items, batch.negatives)
-    squares = [torch.bincount(ids, minlength=len(found)).to(found.dtype) @ found for found, ids in sides]
-    total = torch.stack(squares)
+    total = torch.stack([_times(ids, found) @ found for found, ids in sides])
     smallest = torch.finfo(total.dtype).tiny  # the gradient of a norm of zeros is then zero
     return total.clamp_min(smallest).sqrt().sum() / len(batch)
 
@@ -79,6 +78,18 @@ def squared_norm(*tables: Tensor, batch_size: int) -> Tensor:
             as any other.
     """
     return torch.stack([table.square().sum() for table in tables]).sum() / (2 * batch_size)
+
+
+def squared_norm_rows(tables: Embeddings, batch: Batch, *, batch_size: int) -> Tensor:
+    """`squared_norm` of a batch's rows of `tables`: users, positives, negatives; see `embedding_norm_rows`."""
+    of_users, of_items = tables.users.square().sum(1), tables.items.square().sum(1)
+    times = _times(batch.positives, of_items) + _times(batch.negatives, of_items)
+    return (_times(batch.users, of_users) @ of_users + times @ of_items) / (2 * batch_size)
+
+
+def _times(ids: Tensor, rows: Tensor) -> Tensor:
+    """How often each of `rows` (n,) is in `ids`: (n,)."""
+    return torch.bincount(ids, minlength=len(rows)).to(rows.dtype)
 
 
 class _Differences(torch.autograd.Function):

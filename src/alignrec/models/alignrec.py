@@ -27,8 +27,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from alignrec.graphs import knn_operator, normalized_adjacency, normalized_interactions
-from alignrec.losses import bpr_loss, cosine_alignment, info_nce_rows, similarity_regularizer_rows, squared_norm
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, check_neighbors, xavier_uniform_table
+from alignrec.losses import (
+    bpr_loss_rows,
+    cosine_alignment_rows,
+    info_nce_rows,
+    similarity_regularizer_rows,
+    squared_norm_rows,
+)
+from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
 from alignrec.models.projection import FeatureProjection, linear
 from alignrec.ops import propagate, propagate_mean, propagate_mean_rows, spmm
 from alignrec.settings import Settings
@@ -123,18 +129,18 @@ class AlignRec(Backbone[AlignRecConfig]):
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr`, `l2`, and those of `cca`, `uia`, `reg` whose weight is not zero."""
         config, content, behaviour = self.config, reps.views["content"], reps.views["behaviour"]
-        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
         rows = config.l2_batch_size or len(batch)
         terms = {
-            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1)),
-            "l2": config.l2_weight * squared_norm(users, positives, negatives, batch_size=rows),
+            "bpr": bpr_loss_rows(reps.final, batch),
+            "l2": config.l2_weight * squared_norm_rows(reps.final, batch, batch_size=rows),
         }
         if config.cca_weight:
             by_item = info_nce_rows(content.items, behaviour.items, batch.positives, config.temperature)
             by_user = info_nce_rows(content.users, behaviour.users, batch.users, config.temperature)
             terms["cca"] = config.cca_weight * (by_item + by_user)
         if config.uia_weight:
-            terms["uia"] = config.uia_weight * cosine_alignment(users, positives)
+            final, pairs = reps.final, (batch.users, batch.positives)
+            terms["uia"] = config.uia_weight * cosine_alignment_rows(final.users, final.items, *pairs)
         if config.reg_weight:
             source = self.features.table.detach() if config.alias_reg_target else self.initial_features
             ids, form = batch.positives, config.reg_form

@@ -39,8 +39,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from alignrec.graphs import knn_operator, mean_interactions, normalized_adjacency
-from alignrec.losses import behaviour_modal_alignment, bpr_loss, similarity_regularizer_rows, squared_norm
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, check_neighbors, xavier_uniform_table
+from alignrec.losses import behaviour_modal_alignment, bpr_loss_rows, similarity_regularizer_rows, squared_norm_rows
+from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjection, FeatureProjections, modality_shares
 from alignrec.ops import SparseOperator, project, propagate, propagate_mean, propagate_mean_rows, spmm
@@ -198,11 +198,10 @@ class DREAM(Backbone[DREAMConfig]):
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr`, `l2`, and those of `intra`, `inter` and `s3` whose weight is not zero."""
         config, behaviour, content = self.config, reps.views["behaviour"], reps.views["content"]
-        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
         rows = config.l2_batch_size or len(batch)
         terms = {
-            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1)),
-            "l2": config.l2_weight * squared_norm(users, positives, negatives, batch_size=rows),
+            "bpr": bpr_loss_rows(reps.final, batch),
+            "l2": config.l2_weight * squared_norm_rows(reps.final, batch, batch_size=rows),
         }
         terms |= behaviour_modal_alignment(
             behaviour, content, batch, config.intra_weight, config.inter_weight, config.temperature

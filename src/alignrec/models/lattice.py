@@ -30,8 +30,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, normalize
 
 from alignrec.graphs import knn, knn_operator, mean_interactions, random_walk_adjacency
-from alignrec.losses import bpr_loss, squared_norm
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, check_neighbors, xavier_uniform_table
+from alignrec.losses import bpr_loss_rows, squared_norm_rows
+from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjections
 from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_rows, spmm
@@ -161,11 +161,10 @@ class LATTICE(Backbone[LATTICEConfig]):
 
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr` and `l2`."""
-        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
         rows = self.config.l2_batch_size or len(batch)
         return {
-            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1)),
-            "l2": self.config.l2_weight * squared_norm(users, positives, negatives, batch_size=rows),
+            "bpr": bpr_loss_rows(reps.final, batch),
+            "l2": self.config.l2_weight * squared_norm_rows(reps.final, batch, batch_size=rows),
         }
 
 

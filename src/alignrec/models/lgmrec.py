@@ -35,8 +35,8 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, normalize
 
 from alignrec.graphs import mean_interactions, normalized_adjacency
-from alignrec.losses import bpr_loss, embedding_norm, info_nce_against
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, numbered_among_all, xavier_uniform_table
+from alignrec.losses import bpr_loss_rows, embedding_norm_rows, info_nce_against
+from alignrec.models.base import Backbone, DistinctRows, numbered_among_all, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.ops import SMALLEST_NORM, matmul, project, propagate, propagate_mean, spmm
 from alignrec.settings import Settings
@@ -181,10 +181,9 @@ class LGMRec(Backbone[LGMRecConfig]):
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr`, `norm`, and `contrastive` if there are several modalities and its weight is not zero."""
         config = self.config
-        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
         terms = {
-            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1)),
-            "norm": config.reg_weight * embedding_norm(users, positives, negatives),
+            "bpr": bpr_loss_rows(reps.final, batch),
+            "norm": config.reg_weight * embedding_norm_rows(reps.final, batch),
         }
         if config.contrastive_weight and len(self.names) > 1:
             graphs, among_all = cast(_Represented, reps).hypergraphs, numbered_among_all(reps, batch)

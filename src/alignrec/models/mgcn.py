@@ -27,8 +27,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from alignrec.graphs import knn_operator, normalized_adjacency, normalized_interactions
-from alignrec.losses import bpr_loss, info_nce_rows, squared_norm
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, check_neighbors, xavier_uniform_table
+from alignrec.losses import bpr_loss_rows, info_nce_rows, squared_norm_rows
+from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjections, linear
 from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_rows, spmm
@@ -129,11 +129,10 @@ class MGCN(Backbone[MGCNConfig]):
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr`, `l2`, and `contrastive` unless its weight is zero."""
         config, side, behaviour = self.config, reps.views["content"], reps.views["behaviour"]
-        users, positives, negatives = batch_rows(reps.final, batch)  # (B, d) each
         rows = config.l2_batch_size or len(batch)
         terms = {
-            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1)),
-            "l2": config.l2_weight * squared_norm(users, positives, negatives, batch_size=rows),
+            "bpr": bpr_loss_rows(reps.final, batch),
+            "l2": config.l2_weight * squared_norm_rows(reps.final, batch, batch_size=rows),
         }
         if config.contrastive_weight:
             by_item = info_nce_rows(side.items, behaviour.items, batch.positives, config.temperature)

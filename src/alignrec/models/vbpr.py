@@ -21,8 +21,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from alignrec.losses import bpr_loss, embedding_norm
-from alignrec.models.base import Backbone, DistinctRows, batch_rows, xavier_uniform_table
+from alignrec.losses import bpr_loss_rows, embedding_norm_rows
+from alignrec.models.base import Backbone, DistinctRows, xavier_uniform_table
 from alignrec.models.projection import FeatureProjection, linear
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
@@ -82,10 +82,9 @@ class VBPR(Backbone[VBPRConfig]):
 
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:
         """`bpr` and `norm`."""
-        users, positives, negatives = batch_rows(reps.final, batch)  # (B, 2d) each
         return {
-            "bpr": bpr_loss((users * positives).sum(1), (users * negatives).sum(1), epsilon=1e-10),
-            "norm": self.config.reg_weight * embedding_norm(users, positives, negatives),
+            "bpr": bpr_loss_rows(reps.final, batch, epsilon=1e-10),
+            "norm": self.config.reg_weight * embedding_norm_rows(reps.final, batch),
         }
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from alignrec.ops import add_matmul, matmul, outer_sum, project
+from alignrec.ops import add_matmul, matmul, outer_sum, project, right_side
 
 module = import_module("alignrec.ops.matmul")  # the package has a function of that name
 
@@ -157,3 +157,10 @@ def test_tiles_of_bfloat16_are_read_off_the_processors_flags(monkeypatch, flags,
     module.has_bfloat16_tiles.cache_clear()
     assert module.has_bfloat16_tiles() is has
     module.has_bfloat16_tiles.cache_clear()
+
+
+def test_a_right_side_is_the_same_matrix_laid_out_anew(route):
+    b = torch.randn(6, 4).t()
+    laid_out = right_side(b)
+    assert torch.equal(laid_out, b)
+    torch.testing.assert_close(matmul(torch.randn(3, 4).fill_(2.0), laid_out), torch.full((3, 4), 2.0) @ b)

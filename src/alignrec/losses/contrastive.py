@@ -22,7 +22,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import cosine_similarity
 
 from alignrec.errors import UsageError
-from alignrec.ops import SMALLEST_NORM, add_matmul, matmul, without_zero_rows
+from alignrec.ops import SMALLEST_NORM, add_matmul, matmul, right_side, without_zero_rows
 
 __all__ = ["cosine_alignment", "cosine_alignment_rows", "info_nce", "info_nce_against", "info_nce_rows"]
 
@@ -238,34 +238,59 @@ def _value_and_gradients(x: Tensor, y: Tensor, pairs: _Pairs, wants_y: bool) -> 
     sharpness, scale = pairs.sharpness, 1.0 / len(pairs.rows_x) if pairs.mean else 1.0
     counts_x = torch.bincount(pairs.rows_x, minlength=len(x)).to(x.dtype)  # (m,)
     counts_y = pairs.candidate_counts(y)  # (n,)
-    sharp_x, y_columns = x * sharpness, y.t().contiguous()  # a copy that nearly halves the time of low products in MKL
-    counted_y = torch.cat([y * counts_y[:, None], counts_y[:, None]], dim=1).t().contiguous()  # (d + 1, n)
-    gradient_x, columns_y = torch.empty_like(x), torch.zeros_like(y_columns) if wants_y else None  # (m, d), (d, n)
-    total = x.new_zeros((), dtype=torch.float64)
-    step = _tile_rows(y)
-    buffer = x.new_empty(min(step, len(x)), len(y))
-    for start in range(0, len(x), step):
-        tile = slice(start, start + step)
-        scores = matmul(sharp_x[tile], y_columns, buffer[: len(x) - start])  # (t, n)
-        shift = scores.amax(dim=1, keepdim=True) if sharpness > _LARGEST_EXPONENT else None
-        weights = (scores if shift is None else scores.sub_(shift)).exp_()
-        summed = matmul(counted_y, weights.t()).t()  # (t, d + 1): the candidates by weight, and what they weigh
-        sums = summed[:, -1]
-        logs = sums.log() if shift is None else sums.log() + shift[:, 0]
-        total += torch.dot(counts_x[tile], logs).double()
-        share = (counts_x[tile] / sums)[:, None]  # (t, 1)
-        # softmax rows are weights / sums; dividing the small results spares a pass over the tile
-        gradient_x[tile] = summed[:, :-1] * share
-        if columns_y is not None:
-            add_matmul(columns_y, (x[tile] * share).t(), weights)  # faster than its transpose
+    logs, gradient_x, columns_y = _over_tiles(x, y, counts_x, counts_y, sharpness, wants_y)
     positive_x, positive_y = x.index_select(0, pairs.rows_x), y.index_select(0, pairs.rows_y)  # (B, d)
-    total -= sharpness * (positive_x * positive_y).sum(dtype=torch.float64)
+    total = torch.dot(counts_x.double(), logs.double()) - sharpness * (positive_x * positive_y).sum(dtype=torch.float64)
     gradient_x.index_add_(0, pairs.rows_x, positive_y, alpha=-1.0).mul_(sharpness * scale)
     loss = (total * scale).to(x.dtype)
     if columns_y is None:
         return loss, gradient_x, None
     gradient_y = columns_y.t() * counts_y[:, None]  # (n, d): a candidate counts as often as it occurs
     return loss, gradient_x, gradient_y.index_add_(0, pairs.rows_y, positive_x, alpha=-1.0).mul_(sharpness * scale)
+
+
+def _over_tiles(
+    x: Tensor, y: Tensor, counts_x: Tensor, counts_y: Tensor, sharpness: float, wants_y: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The logarithms l_i = log Σ_j c_j exp(s_ij) (m,), and ∂ Σ_i a_i l_i / ∂s · y and · x: (m, d), (d, n).
+
+    The last wants the factor c_j, as the gradient in y_j.
+    """
+    sharp_x, columns_x = x * sharpness, x.t().contiguous()
+    columns, candidates = right_side(y.t()), _Candidates(y, counts_y)  # (d, n)
+    logs, gradient_x = torch.empty_like(counts_x), torch.empty_like(x)
+    columns_y = x.new_zeros(y.shape[1], len(y)) if wants_y else None
+    step = _tile_rows(y)
+    buffer = x.new_empty(min(step, len(x)), len(y))
+    for start in range(0, len(x), step):
+        tile = slice(start, start + step)
+        scores = matmul(sharp_x[tile], columns, buffer[: len(x) - start])  # (t, n)
+        shift = scores.amax(dim=1, keepdim=True) if sharpness > _LARGEST_EXPONENT else None
+        weights = (scores if shift is None else scores.sub_(shift)).exp_()
+        vectors, sums = candidates.weighed(weights)
+        share = counts_x[tile] / sums  # (t,): softmax rows are weights / sums; dividing what is small spares a pass
+        torch.mul(vectors, share[:, None], out=gradient_x[tile])
+        logs[tile] = sums.log() if shift is None else sums.log() + shift[:, 0]
+        if columns_y is not None:
+            add_matmul(columns_y, columns_x[:, tile] * share, weights)
+    return logs, gradient_x, columns_y
+
+
+class _Candidates:
+    """The rows y (n, d), each as often as it counts, laid out for sums by weight."""
+
+    def __init__(self, y: Tensor, counts: Tensor) -> None:
+        self._counts, counted = counts, y * counts[:, None]
+        self._is_narrow = y.shape[1] <= _NARROW
+        joined = torch.cat([counted, counts[:, None]], dim=1) if self._is_narrow else counted
+        self._side = joined.t().contiguous() if self._is_narrow else right_side(joined)
+
+    def weighed(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of the rows by `weights` (t, n), (t, d), and of the weights themselves, (t,)."""
+        if not self._is_narrow:
+            return matmul(weights, self._side), torch.mv(weights, self._counts)
+        summed = matmul(self._side, weights.t()).t()  # (t, d + 1): no second pass over the weights
+        return summed[:, :-1], summed[:, -1]
 
 
 def _tile_rows(candidates: Tensor) -> int:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-__all__ = ["add_matmul", "has_bfloat16_tiles", "matmul", "outer_sum", "project", "uses_onednn"]
+__all__ = ["add_matmul", "has_bfloat16_tiles", "matmul", "outer_sum", "project", "right_side", "uses_onednn"]
 
 _SLOW_IN_MKL = ("AuthenticAMD", "HygonGenuine")
 _PAGE = 4096  # bytes; rows this far apart share their places in the first caches
@@ -42,6 +42,11 @@ def matmul(a: Tensor, b: Tensor, buffer: Tensor | None = None) -> Tensor:
     if buffer is not None and not uses_onednn():
         return torch.mm(a, b, out=buffer)
     return _product(a, b, projects=False)
+
+
+def right_side(b: Tensor) -> Tensor:
+    """B (k, n) as `matmul` reads a right side fastest, for one that many small products share."""
+    return b.t().contiguous().t() if uses_onednn() else b.contiguous()
 
 
 def add_matmul(total: Tensor, a: Tensor, b: Tensor) -> None:

@@ -45,7 +45,7 @@ def test_the_sparse_graph_and_its_gradients_equal_the_dense_formula(sizes) -> No
     model = make(with_modalities(*sizes), initial_share=0.6).double()
     items = model.embedding[model.n_users :]
     weights = torch.randn(30, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found, expected = model._related(), normalize(dense_graph(model, 0.6, 4) @ items)
+    found, expected = model._related(items), normalize(dense_graph(model, 0.6, 4) @ items)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
     trained = dict(model.named_parameters())
     ours, plain = (torch.autograd.grad((x * weights).sum(), list(trained.values())) for x in (found, expected))

@@ -30,7 +30,7 @@ def test_any_number_of_modalities_is_fused(sizes) -> None:
     model = make(with_modalities(*sizes)).double()
     reps = model.represent()
     behaviour = torch.cat([reps.views["behaviour"].users, reps.views["behaviour"].items])
-    _, purified = model._purified()
+    _, purified = model._purified(model.embedding[model.n_users :])
     nodes = [torch.cat([model.interactions(items), items]) for items in purified]
     if len(sizes) == 1:
         expected = nodes[0] / 2

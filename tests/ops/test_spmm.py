@@ -5,7 +5,7 @@ from scipy import sparse
 from torch.autograd import gradcheck, gradgradcheck
 
 from alignrec.errors import DataError
-from alignrec.ops import SparseOperator, propagate_mean, propagate_mean_rows, spmm
+from alignrec.ops import SparseOperator, propagate_mean, propagate_mean_and_tail, propagate_mean_rows, spmm
 
 
 @pytest.fixture(autouse=True)
@@ -121,12 +121,30 @@ def test_layer_mean_of_some_rows_is_those_rows_of_the_layer_mean(n_layers, uses)
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("n_layers", [0, 1, 2, 3])
+@pytest.mark.parametrize("uses", ["mean", "tail", "both"])
+def test_the_tail_beside_the_layer_mean_is_the_last_rows(n_layers, uses):
+    operator = SparseOperator.from_scipy(random_matrix(15, 15))
+    rows, start = torch.tensor([3, 14, 3, 0]), 11
+    x, weights = torch.randn(15, 4), torch.randn(4, 4)
+
+    def pick(mean: torch.Tensor, tail: torch.Tensor) -> torch.Tensor:
+        return {"mean": mean, "tail": tail * 3, "both": tail * 3 + mean}[uses]
+
+    ours = values_and_gradients(
+        lambda t: pick(*propagate_mean_and_tail(operator, t, n_layers, rows, start)), x, weights
+    )
+    plain = values_and_gradients(lambda t: pick(propagate_mean(operator, t, n_layers)[rows], t[start:]), x, weights)
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
+
+
 def test_layer_mean_gradients_match_finite_differences():
     operator = SparseOperator.from_scipy(random_matrix(6, 6, density=0.5)).double()
     x = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
     rows = torch.tensor([5, 1, 1])
     assert gradcheck(lambda t: propagate_mean(operator, t, 2), (x,))
     assert gradcheck(lambda t: propagate_mean_rows(operator, t, 2, rows), (x,))
+    assert gradcheck(lambda t: propagate_mean_and_tail(operator, t, 2, rows, 4), (x,))
 
 
 def test_the_same_product_gives_the_same_bytes():

@@ -36,7 +36,7 @@ from alignrec.losses import (
 )
 from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
 from alignrec.models.projection import FeatureProjection, linear
-from alignrec.ops import propagate, propagate_mean, propagate_mean_rows, spmm
+from alignrec.ops import propagate, propagate_mean, propagate_mean_and_tail, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, FloatMatrix, Representations, TrainData
 
@@ -107,23 +107,28 @@ class AlignRec(Backbone[AlignRecConfig]):
     def represent(self) -> Representations:
         """Both views over all nodes, and their sum."""
         behaviour = self.split(propagate_mean(self.adjacency, self.embedding, self.config.n_layers))
-        hidden, items = self._content()
+        hidden, items = self._content(self.embedding[self.n_users :])
         content = Embeddings(spmm(self.interactions, items), items)
         return _fused(behaviour, content, hidden)
 
     def represent_batch(self, batch: Batch) -> tuple[Representations, Batch]:
         """The same for the batch's users and items; only the content of items is computed for all."""
         rows = DistinctRows.of(batch)
-        _, mean = propagate_mean_rows(self.adjacency, self.embedding, self.config.n_layers, rows.nodes(self.n_users))
-        hidden, items = self._content()
+        mean, every = self._means_and_items(rows)
+        hidden, items = self._content(every)
         content = Embeddings(spmm(self.interactions, items, rows.users), items.index_select(0, rows.items))
         reps = _fused(rows.split(mean), content, hidden.index_select(0, rows.items))
         return replace(reps, user_ids=rows.users, item_ids=rows.items), rows.batch
 
-    def _content(self) -> tuple[Tensor, Tensor]:
-        """Projected features (I, d), and gated id embeddings after the item-item graph (I, d)."""
+    def _means_and_items(self, rows: DistinctRows) -> tuple[Tensor, Tensor]:
+        """The behaviour view of the batch's nodes (r, d), and the id embeddings of all items (I, d)."""
+        nodes, layers = rows.nodes(self.n_users), self.config.n_layers
+        return propagate_mean_and_tail(self.adjacency, self.embedding, layers, nodes, self.n_users)
+
+    def _content(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Projected features (I, d), and gated id embeddings `items` after the item-item graph (I, d)."""
         hidden = self.features()
-        gated = self.embedding[self.n_users :] * torch.sigmoid(self.gate(hidden))
+        gated = items * torch.sigmoid(self.gate(hidden))
         return hidden, propagate(self.neighbors, gated, self.config.n_content_layers)
 
     def losses(self, reps: Representations, batch: Batch) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ from alignrec.losses import bpr_loss_rows
 from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjections, modality_shares
-from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_rows, spmm
+from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_and_tail, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, Representations, TrainData
 
@@ -91,21 +91,22 @@ class FREEDOM(Backbone[FREEDOMConfig]):
     def represent(self) -> Representations:
         """All users and items; in training mode over the pruned graph, once there is one."""
         behaviour = self.split(propagate_mean(self._graph(), self.embedding, self.config.n_layers))
-        return self._representations(behaviour, self._related())
+        return self._representations(behaviour, self._related(self.embedding[self.n_users :]))
 
     def represent_batch(self, batch: Batch) -> tuple[Representations, Batch]:
         """The same for the batch's users and items."""
         rows = DistinctRows.of(batch)
         nodes = rows.nodes(self.n_users)
-        _, mean = propagate_mean_rows(self._graph(), self.embedding, self.config.n_layers, nodes)
-        return self._representations(rows.split(mean), self._related(rows.items), rows), rows.batch
+        layers = self.config.n_layers
+        mean, every = propagate_mean_and_tail(self._graph(), self.embedding, layers, nodes, self.n_users)
+        return self._representations(rows.split(mean), self._related(every, rows.items), rows), rows.batch
 
     def _graph(self) -> SparseOperator:
         return self.pruned if self.training and self.pruned is not None else self.adjacency
 
-    def _related(self, rows: Tensor | None = None) -> Tensor:
-        """h: what items receive from those with similar features, all (I, d) or `rows` (r, d)."""
-        return propagate(self.neighbors, self.embedding[self.n_users :], self.config.n_content_layers, rows)
+    def _related(self, items: Tensor, rows: Tensor | None = None) -> Tensor:
+        """h: what items with ids (I, d) receive from those with similar features, all (I, d) or `rows` (r, d)."""
+        return propagate(self.neighbors, items, self.config.n_content_layers, rows)
 
     def _representations(
         self, behaviour: Embeddings, related: Tensor, rows: DistinctRows | None = None
@@ -113,7 +114,7 @@ class FREEDOM(Backbone[FREEDOMConfig]):
         users, items = (None, None) if rows is None else (rows.users, rows.items)
 
         def content() -> Embeddings:
-            every = related if rows is None else self._related()
+            every = related if rows is None else self._related(self.embedding[self.n_users :])
             return Embeddings(spmm(self.mean_of_items, every, users), related)
 
         return Representations(

@@ -34,7 +34,7 @@ from alignrec.losses import bpr_loss_rows, squared_norm_rows
 from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjections
-from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_rows, spmm
+from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_and_tail, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Embeddings, Representations, TrainData
 
@@ -105,18 +105,19 @@ class LATTICE(Backbone[LATTICEConfig]):
     def represent(self) -> Representations:
         """All users and items; in training mode with this epoch's graph, else with one of the present weights."""
         behaviour = self.split(propagate_mean(self.adjacency, self.embedding, self.config.n_layers))
-        return self._representations(behaviour)
+        return self._representations(behaviour, self.embedding[self.n_users :])
 
     def represent_batch(self, batch: Batch) -> tuple[Representations, Batch]:
         """The same for the batch's users and items."""
         rows = DistinctRows.of(batch)
         nodes = rows.nodes(self.n_users)
-        _, mean = propagate_mean_rows(self.adjacency, self.embedding, self.config.n_layers, nodes)
-        return self._representations(rows.split(mean), rows), rows.batch
+        layers = self.config.n_layers
+        mean, ids = propagate_mean_and_tail(self.adjacency, self.embedding, layers, nodes, self.n_users)
+        return self._representations(rows.split(mean), ids, rows), rows.batch
 
-    def _representations(self, behaviour: Embeddings, rows: DistinctRows | None = None) -> Representations:
+    def _representations(self, behaviour: Embeddings, ids: Tensor, rows: DistinctRows | None = None) -> Representations:
         users, items = (None, None) if rows is None else (rows.users, rows.items)
-        every = self._related()
+        every = self._related(ids)
         related = every if items is None else every.index_select(0, items)
 
         def content() -> Embeddings:
@@ -126,9 +127,9 @@ class LATTICE(Backbone[LATTICEConfig]):
         views = LazyMapping({"content": content}, {"behaviour": behaviour})
         return Representations(final, self.projections(items), views, users, items)
 
-    def _related(self) -> Tensor:
-        """Unit rows (I, d) of what items receive over the item-item graph."""
-        items, layers = self.embedding[self.n_users :], self.config.n_content_layers
+    def _related(self, items: Tensor) -> Tensor:
+        """Unit rows (I, d) of what items with ids `items` (I, d) receive over the item-item graph."""
+        layers = self.config.n_content_layers
         if self.training and self.learned is not None:
             return normalize(propagate(self.learned, items, layers))
         graph = self._built()

@@ -31,7 +31,7 @@ from alignrec.losses import bpr_loss_rows, info_nce_rows, squared_norm_rows
 from alignrec.models.base import Backbone, DistinctRows, check_neighbors, xavier_uniform_table
 from alignrec.models.lazy import LazyMapping
 from alignrec.models.projection import FeatureProjections, linear
-from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_rows, spmm
+from alignrec.ops import SparseOperator, propagate, propagate_mean, propagate_mean_and_tail, spmm
 from alignrec.settings import Settings
 from alignrec.types import Batch, Representations, TrainData
 
@@ -88,7 +88,7 @@ class MGCN(Backbone[MGCNConfig]):
     def represent(self) -> Representations:
         """Both views over all nodes, and their sum."""
         behaviour = propagate_mean(self.adjacency, self.embedding, self.config.n_layers)
-        projected, purified = self._purified()
+        projected, purified = self._purified(self.embedding[self.n_users :])
         users = spmm(self.interactions, torch.cat(purified, dim=1)).chunk(len(purified), dim=1)
         side = self._side(behaviour, [torch.cat(pair) for pair in zip(users, purified, strict=True)])
         views = {"behaviour": self.split(behaviour), "content": self.split(side)}
@@ -98,8 +98,9 @@ class MGCN(Backbone[MGCNConfig]):
         """The same for the batch's users and items; only the purified content of items is computed for all."""
         rows = DistinctRows.of(batch)
         nodes = rows.nodes(self.n_users)
-        _, behaviour = propagate_mean_rows(self.adjacency, self.embedding, self.config.n_layers, nodes)
-        projected, purified = self._purified()
+        layers = self.config.n_layers
+        behaviour, every = propagate_mean_and_tail(self.adjacency, self.embedding, layers, nodes, self.n_users)
+        projected, purified = self._purified(every)
         users = spmm(self.interactions, torch.cat(purified, dim=1), rows.users).chunk(len(purified), dim=1)
         items = [table.index_select(0, rows.items) for table in purified]
         side = self._side(behaviour, [torch.cat(pair) for pair in zip(users, items, strict=True)])
@@ -107,9 +108,9 @@ class MGCN(Backbone[MGCNConfig]):
         views = {"behaviour": rows.split(behaviour), "content": rows.split(side)}
         return Representations(rows.split(behaviour + side), content, views, rows.users, rows.items), rows.batch
 
-    def _purified(self) -> tuple[Mapping[str, Tensor], list[Tensor]]:
-        """Projected features, and gated id embeddings after the item-item graph, (I, d) of each modality."""
-        projected, items = self.projections(), self.embedding[self.n_users :]
+    def _purified(self, items: Tensor) -> tuple[Mapping[str, Tensor], list[Tensor]]:
+        """Projected features, and gated id embeddings `items` after the item-item graph, (I, d) of each modality."""
+        projected = self.projections()
         gated = [items * torch.sigmoid(gate(x)) for gate, x in zip(self.gates, projected.values(), strict=True)]
         graphs, layers = cast(Iterable[SparseOperator], self.neighbors), self.config.n_content_layers
         return projected, [propagate(graph, x, layers) for graph, x in zip(graphs, gated, strict=True)]

@@ -5,7 +5,7 @@ from alignrec.ops.factored import FactoredGradient, project_table
 from alignrec.ops.kmeans import fit_centres, nearest_centres
 from alignrec.ops.matmul import add_matmul, has_bfloat16_tiles, matmul, outer_sum, project, right_side
 from alignrec.ops.propagate import propagate
-from alignrec.ops.spmm import SparseOperator, propagate_mean, propagate_mean_rows, spmm
+from alignrec.ops.spmm import SparseOperator, propagate_mean, propagate_mean_and_tail, propagate_mean_rows, spmm
 from alignrec.ops.unit import SMALLEST_NORM, unit_rows, without_zero_rows
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "project_table",
     "propagate",
     "propagate_mean",
+    "propagate_mean_and_tail",
     "propagate_mean_rows",
     "right_side",
     "spmm",

@@ -20,7 +20,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from alignrec.errors import DataError
 from alignrec.ops.compressed_rows import Csr, select_rows, transpose
 
-__all__ = ["SparseOperator", "propagate_mean", "propagate_mean_rows", "spmm"]
+__all__ = ["SparseOperator", "propagate_mean", "propagate_mean_and_tail", "propagate_mean_rows", "spmm"]
 
 
 class SparseOperator(nn.Module):
@@ -155,8 +155,35 @@ def propagate_mean_rows(operator: SparseOperator, x: Tensor, n_layers: int, rows
     _check_layers(operator, x, n_layers)
     if n_layers == 0 or x.device.type != "cpu":
         return x.index_select(0, rows), propagate_mean(operator, x, n_layers).index_select(0, rows)
-    own, mean = _LayerMeanRows.apply(x, operator.csr(), operator.transposed_csr(), n_layers, rows)  # type: ignore[no-untyped-call]
+    graph = (operator.csr(), operator.transposed_csr())
+    own, mean, _ = _LayerMeanRows.apply(x, *graph, n_layers, rows, len(x))  # type: ignore[no-untyped-call]
     return own, mean
+
+
+def propagate_mean_and_tail(
+    operator: SparseOperator, x: Tensor, n_layers: int, rows: Tensor, start: int
+) -> tuple[Tensor, Tensor]:
+    """`propagate_mean(operator, x, n_layers)[rows]` (r, d), and `x[start:]` (N - start, d) as it is.
+
+    For a model that takes the means of a batch and, for another graph, all of its items, the last of the nodes: the
+    gradient of those is added where it belongs instead of through a second table of zeros, as large as x.
+
+    Args:
+        operator: A (N, N).
+        x: (N, d).
+        n_layers: L.
+        rows: (r,) int64, as in `propagate_mean_rows`.
+        start: the first row of the tail.
+
+    Raises:
+        DataError: as `propagate_mean`.
+    """
+    _check_layers(operator, x, n_layers)
+    if n_layers == 0 or x.device.type != "cpu":
+        return propagate_mean(operator, x, n_layers).index_select(0, rows), x[start:]
+    graph = (operator.csr(), operator.transposed_csr())
+    _, mean, tail = _LayerMeanRows.apply(x, *graph, n_layers, rows, start)  # type: ignore[no-untyped-call]
+    return mean, tail
 
 
 def _check_layers(operator: SparseOperator, x: Tensor, n_layers: int) -> None:
@@ -216,17 +243,17 @@ class _LayerMean(torch.autograd.Function):
 class _LayerMeanRows(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: FunctionCtx, x: Tensor, csr: Csr, transposed: Csr, n_layers: int, rows: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        ctx: FunctionCtx, x: Tensor, csr: Csr, transposed: Csr, n_layers: int, rows: Tensor, start: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         selected = select_rows(csr, len(x), rows)
-        ctx.graph = (selected, transposed, n_layers, rows)  # type: ignore[attr-defined]
+        ctx.graph = (selected, transposed, n_layers, rows, start)  # type: ignore[attr-defined]
         ctx.set_materialize_grads(False)
         layer, own = x, x.index_select(0, rows)
         total = own
         for _ in range(n_layers - 1):
             layer = _multiply(csr, layer)
             total = layer.index_select(0, rows).add_(total)
-        return own, _multiply(selected, layer).add_(total).div_(n_layers + 1)
+        return own, _multiply(selected, layer).add_(total).div_(n_layers + 1), x[start:]
 
     @staticmethod
     @once_differentiable
@@ -234,8 +261,9 @@ class _LayerMeanRows(torch.autograd.Function):
         ctx: Any,  # Any: as above
         for_own: Tensor | None,
         for_mean: Tensor | None,
-    ) -> tuple[Tensor | None, None, None, None, None]:
-        selected, transposed, n_layers, rows = ctx.graph
+        for_tail: Tensor | None,
+    ) -> tuple[Tensor | None, None, None, None, None, None]:
+        selected, transposed, n_layers, rows, start = ctx.graph
         n_nodes = transposed.indptr.numel() - 1
         result: Tensor | None = None
         if for_mean is not None:
@@ -244,10 +272,14 @@ class _LayerMeanRows(torch.autograd.Function):
             for _ in range(n_layers - 1):
                 result = _multiply(transposed, result.index_add_(0, rows, share))
             for_own = share if for_own is None else share.add_(for_own)
-        if for_own is not None:
-            result = for_own.new_zeros(n_nodes, for_own.shape[1]) if result is None else result
+        for gradient in (for_own, for_tail):
+            if gradient is not None and result is None:
+                result = gradient.new_zeros(n_nodes, gradient.shape[1])
+        if result is not None and for_own is not None:
             result.index_add_(0, rows, for_own)
-        return result, None, None, None, None
+        if result is not None and for_tail is not None:
+            result[start:] += for_tail
+        return result, None, None, None, None, None
 
 
 def _multiply(csr: Csr, dense: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from alignrec.ops import add_matmul, matmul, outer_sum, project, right_side
+from alignrec.ops import PackedRows, add_matmul, matmul, outer_sum, project, right_side
 
 module = import_module("alignrec.ops.matmul")  # the package has a function of that name
 
@@ -164,3 +164,21 @@ def test_a_right_side_is_the_same_matrix_laid_out_anew(route):
     laid_out = right_side(b)
     assert torch.equal(laid_out, b)
     torch.testing.assert_close(matmul(torch.randn(3, 4).fill_(2.0), laid_out), torch.full((3, 4), 2.0) @ b)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("n", [16, 37])
+def test_packed_rows_multiply_like_the_rows_whether_or_not_they_can_be_packed(packs, n, monkeypatch):
+    if not packs:
+
+        def missing(*_):
+            raise RuntimeError("not for this processor")
+
+        monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", missing)
+    rows = torch.randn(n, 40).bfloat16()
+    packed = PackedRows(rows, height=8)
+    for height in (8, 3):  # the one it was packed for, and a last, smaller block
+        a = torch.randn(height, 40).bfloat16()
+        found = packed.products(a)
+        assert found.dtype is torch.bfloat16
+        torch.testing.assert_close(found.float(), a.float() @ rows.float().t(), rtol=2**-8, atol=1e-5)

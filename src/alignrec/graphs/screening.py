@@ -21,16 +21,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alignrec.ops import listed_dots, matmul
+from alignrec.ops import PackedRows, listed_dots, matmul
 
 __all__ = ["by_row_then_largest", "can_screen", "screened_neighbors"]
 
 _FEW = 8  # maxima are taken over so many items, and over so many of these maxima again
 _GROUP = _FEW * _FEW
-_BLOCK_BYTES = 1 << 26  # a product of few rows takes as long to arrange the items' numbers as to multiply them
+_BLOCK_BYTES = 1 << 25
 _TILE = 32  # numbers that the processor multiplies at once: rows of whole tiles are faster
 _LARGEST_COPY = 1 << 30  # bytes
-_MOST_ROWS = 2048
+_MOST_ROWS = 512
 _ROWS_AT_ONCE = 256  # of those that are rounded: they stay in the cache
 _HALF_STEP = 2.0**-8  # what rounding to bfloat16 changes a number by, at most, as a part of it
 
@@ -50,13 +50,12 @@ def screened_neighbors(unit: Tensor, k: int, block_rows: int | None = None) -> F
 
     Rows have length 1, or 0: those have the first k items for neighbours. `can_screen` must hold.
     """
-    screen = _Screen.of(unit)
-    step = block_rows or max(1, min(_MOST_ROWS, _BLOCK_BYTES // (2 * screen.width)))
+    step = block_rows or max(1, min(_MOST_ROWS, _BLOCK_BYTES // (2 * len(unit))))
+    screen = _Screen.of(unit, step)
     indices, values = np.empty((len(unit), k), dtype=np.int64), np.empty((len(unit), k), dtype=np.float32)
-    tile = torch.empty(min(step, len(unit)), screen.width, dtype=torch.bfloat16)
     for start in range(0, len(unit), step):
         block = unit[start : start + step]
-        rows, items, unclear = screen.candidates(start, k, tile[: len(block)])
+        rows, items, unclear = screen.candidates(start, len(block), k)
         indptr = np.searchsorted(rows, np.arange(len(block) + 1))
         products = listed_dots(torch.from_numpy(indptr), torch.from_numpy(items), block, unit).numpy()
         of_block, clear = slice(start, start + len(block)), start + np.flatnonzero(np.diff(indptr))
@@ -74,46 +73,40 @@ class _Screen:
 
     unit: Tensor  # (I, d)
     mean: Tensor  # (d,)
-    rounded: Tensor  # (D, width) bfloat16, D >= d + 2: ĉ, and the two parts of μ·c, of every item; else zeros
+    rounded: PackedRows  # (width, D), D >= d + 2: ĉ, and the two parts of μ·c, of every item; else zeros
     lengths: Tensor  # (I,) ‖c‖
     lost: Tensor  # (I,) ‖c - ĉ‖
     lost_of_mean: float  # the most that the two parts of μ·c lose
 
-    @property
-    def width(self) -> int:
-        """Items, rounded up to whole groups."""
-        return self.rounded.shape[1]
-
     @classmethod
-    def of(cls, unit: Tensor) -> "_Screen":
+    def of(cls, unit: Tensor, step: int) -> "_Screen":
         n_items, d = unit.shape
-        rounded = torch.zeros(_up_to(d + 2, _TILE), _up_to(n_items, _GROUP), dtype=torch.bfloat16)
+        rounded = torch.zeros(_up_to(n_items, _GROUP), _up_to(d + 2, _TILE), dtype=torch.bfloat16)
         lengths, lost = unit.new_empty(n_items), unit.new_empty(n_items)
         mean, of_mean = unit.mean(dim=0), unit.new_empty(n_items)
         for start in range(0, n_items, _ROWS_AT_ONCE):
             part = slice(start, min(n_items, start + _ROWS_AT_ONCE))
             centred = unit[part] - mean
             of_mean[part], lengths[part] = centred @ mean, torch.linalg.vector_norm(centred, dim=1)
-            rounded[:d, part] = centred.t().contiguous()  # PyTorch turns float32 several times as fast as bfloat16
-            lost[part] = torch.linalg.vector_norm(centred.sub_(centred.bfloat16().float()), dim=1)
-        rounded[d, :n_items] = of_mean
-        rounded[d + 1, :n_items] = rest = of_mean - rounded[d, :n_items].float()
-        lost_of_mean = float((rest - rounded[d + 1, :n_items].float()).abs().amax())
-        return cls(unit, mean, rounded, lengths, lost, lost_of_mean)
+            rounded[part, :d] = centred
+            lost[part] = torch.linalg.vector_norm(centred.sub_(rounded[part, :d].float()), dim=1)
+        rounded[:n_items, d] = of_mean
+        rounded[:n_items, d + 1] = rest = of_mean - rounded[:n_items, d].float()
+        lost_of_mean = float((rest - rounded[:n_items, d + 1].float()).abs().amax())
+        return cls(unit, mean, PackedRows(rounded, step), lengths, lost, lost_of_mean)
 
     def candidates(
-        self, start: int, k: int, tile: Tensor
+        self, start: int, n_rows: int, k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """The rows of a block, and items that may be among their k best, ascending; and rows that stay unclear.
 
-        The block has t rows from `start` on, `tile` (t, width) is written to. A row is unclear when bfloat16 leaves
-        too many items open. Rows of zeros are in neither.
+        The block has `n_rows` rows t from `start` on. A row is unclear when bfloat16 leaves too many items open. Rows
+        of zeros are in neither.
         """
-        n_rows, n_items = len(tile), len(self.unit)
-        of_block = slice(start, start + n_rows)
-        left = tile.new_ones(n_rows, len(self.rounded))  # the ones take both parts of μ·c
+        n_items, of_block = len(self.unit), slice(start, start + n_rows)
+        left = torch.ones(n_rows, self.rounded.shape[1], dtype=torch.bfloat16)  # ones take both parts of μ·c
         left[:, : len(self.mean)] = self.unit[of_block] - self.mean
-        torch.mm(left, self.rounded, out=tile)
+        tile = self.rounded.products(left)  # (t, width)
         tile[:, n_items:] = -torch.inf
         # Positive numbers compare as the integers of the same bits do, which is several times as fast; a negative
         # number is below every positive one either way.
@@ -136,7 +129,7 @@ class _Screen:
         """What the sums of rows with all items may be off by, (t,), a little generously for the sums in float32."""
         lengths, lost = self.lengths[of_block], self.lost[of_block]
         rounding = lost * self.lengths.amax() + (lengths + lost) * self.lost.amax() + self.lost_of_mean
-        return 1.001 * rounding + len(self.rounded) * 2.0**-22
+        return 1.001 * rounding + self.rounded.shape[1] * 2.0**-22
 
 
 def _up_to(number: int, multiple: int) -> int:

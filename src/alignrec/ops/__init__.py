@@ -3,7 +3,7 @@
 from alignrec.ops.edges import Edges, edge_dots, edge_softmax, edge_sum, listed_dots
 from alignrec.ops.factored import FactoredGradient, project_table
 from alignrec.ops.kmeans import fit_centres, nearest_centres
-from alignrec.ops.matmul import add_matmul, has_bfloat16_tiles, matmul, outer_sum, project, right_side
+from alignrec.ops.matmul import PackedRows, add_matmul, has_bfloat16_tiles, matmul, outer_sum, project, right_side
 from alignrec.ops.propagate import propagate
 from alignrec.ops.spmm import SparseOperator, propagate_mean, propagate_mean_and_tail, propagate_mean_rows, spmm
 from alignrec.ops.unit import SMALLEST_NORM, unit_rows, without_zero_rows
@@ -12,6 +12,7 @@ __all__ = [
     "SMALLEST_NORM",
     "Edges",
     "FactoredGradient",
+    "PackedRows",
     "SparseOperator",
     "add_matmul",
     "edge_dots",

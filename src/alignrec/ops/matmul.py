@@ -25,7 +25,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-__all__ = ["add_matmul", "has_bfloat16_tiles", "matmul", "outer_sum", "project", "right_side", "uses_onednn"]
+__all__ = [
+    "PackedRows",
+    "add_matmul",
+    "has_bfloat16_tiles",
+    "matmul",
+    "outer_sum",
+    "project",
+    "right_side",
+    "uses_onednn",
+]
 
 _SLOW_IN_MKL = ("AuthenticAMD", "HygonGenuine")
 _PAGE = 4096  # bytes; rows this far apart share their places in the first caches
@@ -75,6 +84,24 @@ def outer_sum(narrow: Tensor, wide: Tensor) -> Tensor:
         stop = start + _ROWS_AT_ONCE
         total.addmm_(narrow[start:stop].t(), wide[start:stop])
     return total
+
+
+class PackedRows:
+    """Rows (n, k) of bfloat16 as the right side of many products: oneDNN arranges them once, not at every call."""
+
+    def __init__(self, rows: Tensor, height: int) -> None:
+        """Pack `rows`, for left sides of about `height` rows; they may be given back afterwards."""
+        self.shape = rows.shape
+        try:
+            self._packed, self._rows = torch.ops.mkldnn._reorder_linear_weight(rows, height), None
+        except (AttributeError, RuntimeError):  # a private name, and not for every processor
+            self._packed, self._rows = None, rows
+
+    def products(self, a: Tensor) -> Tensor:
+        """A times the rows transposed, in bfloat16, for A (m, k) of bfloat16: (m, n)."""
+        if self._rows is not None:
+            return torch.mm(a, self._rows.t())
+        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(a, self._packed, None, "none", [], ""))
 
 
 def _product(a: Tensor, b: Tensor, projects: bool) -> Tensor:

@@ -24,7 +24,7 @@ from benchmarks.training import sampling
 __all__ = ["MEASURES", "sides", "train"]
 
 _TOLERANCE = 1e-4
-_WARM_UP, _STEPS = 4, 5  # the first ones also fetch memory, until all large buffers have their places
+_WARM_UP, _STEPS = 4, 9  # the first ones also fetch memory, until all large buffers have their places
 _GOALS = {"vbpr": 3, "bm3": 3, "freedom": 3, "mgcn": 4, "lattice": 4, "lgmrec": 4, "fettle": 2}
 _SETTINGS = {"bm3": {"dropout": 0.0}, "lgmrec": {"gumbel_noise": False, "hyperedge_dropout": 0.0}}  # nothing random
 _PLAIN = {name: getattr(plain_content, name.upper()) for name in ("vbpr", "bm3", "freedom", "mgcn", "lattice")}

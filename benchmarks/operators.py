@@ -44,7 +44,7 @@ def neighbor_graph() -> Row:
     """The 10 nearest of every item."""
     features = baby.unified_features()
     return compare(
-        "kNN graph", lambda: plain.knn_graph(features, 10), lambda: knn_operator(features, 10), goal=3, repeats=3
+        "kNN graph", lambda: plain.knn_graph(features, 10), lambda: knn_operator(features, 10), goal=3, repeats=9
     )
 
 

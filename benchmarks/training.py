@@ -46,7 +46,7 @@ def alignrec_epoch() -> Row:
         ours.embedding.copy_(torch.cat([theirs.users, theirs.items]))
         for mine, yours in ((ours.features.linear, theirs.project), (ours.gate, theirs.gate)):
             mine.load_state_dict(yours.state_dict())
-    return _epochs("AlignRec epoch, trainable features", theirs, ours, goal=5, repeats=3)
+    return _epochs("AlignRec epoch, trainable features", theirs, ours, goal=5, repeats=5)
 
 
 def alignrec_memory() -> Row:

@@ -40,14 +40,14 @@ def knn(features: FloatMatrix, k: int, block_rows: int | None = None, *, overwri
     A row of zeros has cosine 0 with everything. Each pair of items is multiplied once: a block of rows meets the
     items from its own first on, and what it finds counts for both sides. Beside one block of cosines, only a scaled
     copy of `features` and the result are in memory. A processor that multiplies bfloat16 many times as fast has a
-    first look in it, which leaves a few candidates (see `alignrec.graphs.screening`), and half such a copy more; which
-    of two items comes first can differ where their cosines differ in the last digit.
+    first look in it, which leaves a few candidates (see `alignrec.graphs.screening`), and half such a copy more, twice
+    that at first; which of two items comes first can differ where their cosines differ in the last digit.
 
     Args:
         features: (I, d).
         k: neighbours of each item.
-        block_rows: rows of a block; by default up to 512, fewer where that would take more than 32 MB, and up to
-            2,048 or 64 MB of a first look. The neighbours do not depend on it.
+        block_rows: rows of a block; by default up to 512, fewer where that would take more than 32 MB. The
+            neighbours do not depend on it.
         overwrite: scale the rows of `features` in place instead of a copy, for a table as large as the memory and
             not needed afterwards.
 

@@ -114,16 +114,12 @@ class AlignRec(Backbone[AlignRecConfig]):
     def represent_batch(self, batch: Batch) -> tuple[Representations, Batch]:
         """The same for the batch's users and items; only the content of items is computed for all."""
         rows = DistinctRows.of(batch)
-        mean, every = self._means_and_items(rows)
+        nodes, layers = rows.nodes(self.n_users), self.config.n_layers
+        mean, every = propagate_mean_and_tail(self.adjacency, self.embedding, layers, nodes, self.n_users)
         hidden, items = self._content(every)
         content = Embeddings(spmm(self.interactions, items, rows.users), items.index_select(0, rows.items))
         reps = _fused(rows.split(mean), content, hidden.index_select(0, rows.items))
         return replace(reps, user_ids=rows.users, item_ids=rows.items), rows.batch
-
-    def _means_and_items(self, rows: DistinctRows) -> tuple[Tensor, Tensor]:
-        """The behaviour view of the batch's nodes (r, d), and the id embeddings of all items (I, d)."""
-        nodes, layers = rows.nodes(self.n_users), self.config.n_layers
-        return propagate_mean_and_tail(self.adjacency, self.embedding, layers, nodes, self.n_users)
 
     def _content(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """Projected features (I, d), and gated id embeddings `items` after the item-item graph (I, d)."""

@@ -8,7 +8,7 @@ z_u = Σ_e v_e y_i over the edges e = (u, i),
 
 so that memory is O(E + (U + I) d), forward and backward. Sums run through `embedding_bag`. Dot products are PyTorch's
 sampled product on the CPU; elsewhere they are the gradient of `embedding_bag` in the weights of the listed rows, 2 to
-5 times as fast as gathering both ends one block after another, and half as fast as the sampled product on the CPU.
+5 times as fast as gathering both ends one block after another, though slower than the sampled product on the CPU.
 """
 
 import warnings

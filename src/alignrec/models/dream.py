@@ -166,7 +166,7 @@ class DREAM(Backbone[DREAMConfig]):
     def _projected(self) -> tuple[list[Tensor], list[Tensor]]:
         """F_m^u W_m + b_m (U, d) and F_m W_m + b_m (I, d) of each modality: projecting a mean is projecting first."""
         parts = self._parts()
-        items = of_users = [project(part.table, part.linear.weight) for part in parts]
+        items = of_users = [part.product() for part in parts]
         if self.config.trainable_features and self.config.user_features == "fixed":
             tables = zip(self._initial(), parts, strict=True)
             of_users = [project(table, part.linear.weight) for table, part in tables]

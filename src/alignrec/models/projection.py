@@ -43,10 +43,14 @@ class FeatureProjection(nn.Module):
 
     def forward(self, rows: Tensor | None = None) -> Tensor:
         """Projected features of the items `rows` (r,), or of all: rows nobody reads are not multiplied. (r, d)."""
+        product = self.product(rows)
+        return product if self.linear.bias is None else product + self.linear.bias
+
+    def product(self, rows: Tensor | None = None) -> Tensor:
+        """The same without the bias, F Wᵀ."""
         if self.gradients is not None and self.table.requires_grad:
-            product = project_table(self.table, self.linear.weight, rows, self.gradients)
-            return product if self.linear.bias is None else product + self.linear.bias
-        return affine(self.linear, self.table if rows is None else self.table.index_select(0, rows))
+            return project_table(self.table, self.linear.weight, rows, self.gradients)
+        return project(self.table if rows is None else self.table.index_select(0, rows), self.linear.weight)
 
 
 class FeatureProjections(nn.Module):

@@ -12,10 +12,13 @@ from alignrec.graphs import knn, knn_operator, mixed_knn_operator
 
 
 def plain_knn(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """All cosines at once, every row sorted by falling cosine, then by index."""
+    """All cosines at once, every row sorted by falling cosine, then by index, and never without the row itself."""
     norm = np.maximum(np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True), 1e-12)
     cosines = (features / norm) @ (features / norm).T
     order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+    for row, listed in enumerate(order):
+        if row not in listed:
+            listed[-1] = row
     return order, np.take_along_axis(cosines, order, axis=1)
 
 
@@ -48,6 +51,19 @@ def test_equal_cosines_are_ordered_by_index_whatever_the_blocks(kinds, k, block_
     order, cosines = plain_knn(features, k)
     np.testing.assert_array_equal(graph.indices, order)
     np.testing.assert_array_equal(graph.similarities, cosines)
+
+
+def test_of_many_rows_alike_each_lists_itself():
+    """Items without a picture that all got the mean one: each keeps its own vector in the graph, the last of its k."""
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(60, 8)).astype(np.float32)
+    features[20:40] = features[20:40].mean(axis=0)
+    graph = knn(features, 5, block_rows=7)
+    assert (graph.indices == np.arange(60)[:, None]).any(axis=1).all()
+    assert graph.indices[22].tolist() == [20, 21, 22, 23, 24]
+    assert graph.indices[33].tolist() == [20, 21, 22, 23, 33]
+    weights = dense_of(knn_operator(features, 5))
+    assert (weights.diagonal() > 0).all()
 
 
 def test_negative_cosines_and_zero_rows_take_their_place():

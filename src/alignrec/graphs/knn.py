@@ -37,7 +37,8 @@ class KnnGraph:
 def knn(features: FloatMatrix, k: int, block_rows: int | None = None, *, overwrite: bool = False) -> KnnGraph:
     """The `k` items with the largest cosine for each row of `features` (I, d), the row itself among them.
 
-    A row of zeros has cosine 0 with everything. Each pair of items is multiplied once: a block of rows meets the
+    A row of zeros has cosine 0 with everything. Of many rows that point the same way, as those of items without a
+    picture may, each lists itself and the first ones. Each pair of items is multiplied once: a block of rows meets the
     items from its own first on, and what it finds counts for both sides. Beside one block of cosines, only a scaled
     copy of `features` and the result are in memory. A processor that multiplies bfloat16 many times as fast has a
     first look in it, which leaves a few candidates (see `alignrec.graphs.screening`), and half such a copy more, twice
@@ -57,7 +58,7 @@ def knn(features: FloatMatrix, k: int, block_rows: int | None = None, *, overwri
     unit = _unit_rows(features, k, overwrite)
     n_items = len(unit)
     if has_bfloat16_tiles() and can_screen(unit, k):
-        return KnnGraph(*screened_neighbors(unit, k, block_rows))
+        return _with_itself(*screened_neighbors(unit, k, block_rows))
     step = block_rows or max(1, min(512, _BLOCK_BYTES // (4 * n_items)))
     best = _Best(np.full((n_items, k), n_items), np.full((n_items, k), -np.inf, dtype=np.float32))
     for start in range(0, n_items, step):
@@ -65,7 +66,15 @@ def knn(features: FloatMatrix, k: int, block_rows: int | None = None, *, overwri
         best.update(start, start, block, axis=1)
         if start + step < n_items:
             best.update(start + step, start, block[:, step:], axis=0)
-    return KnnGraph(best.indices, best.values)
+    return _with_itself(best.indices, best.values)
+
+
+def _with_itself(indices: NDArray[np.int64], similarities: NDArray[np.float32]) -> KnnGraph:
+    """The graph, where a row that k equally similar ones of a smaller index have pushed out takes the last place."""
+    rows = np.arange(len(indices))
+    absent = np.flatnonzero((indices != rows[:, None]).all(axis=1))
+    indices[absent, -1] = absent  # nothing is more similar to a row than itself, but for rounding: the cosine stays
+    return KnnGraph(indices, similarities)
 
 
 @dataclass

@@ -69,6 +69,14 @@ def test_targets_may_be_another_table_of_which_rows_are_named():
         similarity_regularizer_rows(z, f, ids, target_ids=target_ids[:8])
 
 
+@pytest.mark.parametrize("features", [2, 200])
+def test_targets_whose_dot_products_are_the_similarities_are_not_scaled(features):
+    z, f, ids = torch.randn(90, 6), torch.randn(90, features) * 0.3, (torch.rand(400) ** 2 * 90).long()
+    ours = similarity_regularizer_rows(z, f, ids, are_units=True)
+    expected = torch.linalg.norm(z[ids] @ z[ids].t() - f[ids] @ f[ids].t()) / 400
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("features", [3, 20])
 def test_gradients_match_finite_differences(features):
     z, f = torch.randn(8, 2, dtype=torch.float64, requires_grad=True), torch.randn(8, features, dtype=torch.float64)

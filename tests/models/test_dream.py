@@ -28,12 +28,13 @@ BATCH = Batch(torch.tensor([0, 3, 3, 7, 11, 0]), torch.tensor([2, 1, 6, 2, 8, 5]
 
 
 def data() -> TrainData:
-    """Twelve users, nine items; one user has no item, the first item is everybody else's."""
+    """Twelve users, nine items; one user has no item, the first item is everybody else's, one has no picture."""
     rng = np.random.default_rng(1)
     matrix = (rng.random((12, 9)) < 0.4).astype(np.float32)
     matrix[:, 0] = 1
     matrix[10] = 0
     features = {"image": rng.normal(size=(9, 5)), "text": rng.normal(size=(9, 3)) + 0.5}
+    features["image"][8] = 0
     return TrainData(sparse.csr_array(matrix), {name: table.astype(np.float32) for name, table in features.items()})
 
 
@@ -77,7 +78,7 @@ def signal(z: Tensor, tables: list[Tensor], form: str) -> Tensor:
     """One norm of Eq. 8, with the target as Fig. 5 draws it."""
     target = 0.0
     for share, e in zip((0.3, 0.7), tables, strict=True):
-        unit = e / e.norm(dim=1, keepdim=True)
+        unit = e / e.norm(dim=1, keepdim=True).clamp_min(1e-12)
         target = target + share * (unit @ unit.t())
     difference = z @ z.t() - target.detach()
     return difference.norm() / len(z) if form == "rms" else difference.square().mean()

@@ -46,11 +46,17 @@ def similarity_regularizer(embeddings: Tensor, targets: Tensor, form: Form = "do
             f"the similarity regulariser compares tables (B, d) and (B, D), "
             f"not {tuple(embeddings.shape)} and {tuple(targets.shape)}"
         )
-    return _loss(embeddings, targets, None, form)
+    return _loss(embeddings, targets, None, form, are_units=False)
 
 
 def similarity_regularizer_rows(
-    table: Tensor, targets: Tensor, ids: Tensor, form: Form = "dot", target_ids: Tensor | None = None
+    table: Tensor,
+    targets: Tensor,
+    ids: Tensor,
+    form: Form = "dot",
+    target_ids: Tensor | None = None,
+    *,
+    are_units: bool = False,
 ) -> Tensor:
     """`similarity_regularizer(table[ids], targets[ids], form)`, equal rows computed once.
 
@@ -60,6 +66,7 @@ def similarity_regularizer_rows(
         ids: (B,) int64 row numbers of `table`, with duplicates.
         form: as above.
         target_ids: (N,) int64, whose features belong to each row of `table`; None: those of the same number.
+        are_units: dot products of `targets` are the similarities to keep, and no row is scaled here.
 
     Raises:
         UsageError: the two tables do not have the same rows, or `ids` is empty.
@@ -72,17 +79,20 @@ def similarity_regularizer_rows(
         )
     distinct, counts = torch.unique(ids, return_counts=True)
     target_rows = distinct if target_ids is None else target_ids.index_select(0, distinct)
-    return _loss(table.index_select(0, distinct), targets.detach().index_select(0, target_rows), counts, form)
+    chosen = targets.detach().index_select(0, target_rows)
+    return _loss(table.index_select(0, distinct), chosen, counts, form, are_units=are_units)
 
 
-def _loss(embeddings: Tensor, targets: Tensor, counts: Tensor | None, form: Form) -> Tensor:
+def _loss(embeddings: Tensor, targets: Tensor, counts: Tensor | None, form: Form, *, are_units: bool) -> Tensor:
     z = unit_rows(embeddings) if form == "cosine" else embeddings
     weights = None if counts is None else counts.to(z.dtype).sqrt_()[:, None]  # (m, 1)
     n_pairs = len(z) if counts is None else int(counts.sum())
     with torch.no_grad():
         f = targets.detach().to(z.dtype)
-        norm = torch.linalg.vector_norm(f, dim=1, keepdim=True).clamp_min_(SMALLEST_NORM)
-        f = f * (1.0 / norm if weights is None else weights / norm)  # unit rows times √count
+        scale = torch.ones_like(z[:, :1]) if weights is None else weights
+        if not are_units:
+            scale = scale / torch.linalg.vector_norm(f, dim=1, keepdim=True).clamp_min_(SMALLEST_NORM)
+        f = f * scale  # unit rows times √count
     weighted = z if weights is None else z * weights
     return cast(Tensor, _Distance.apply(weighted, f, n_pairs))  # type: ignore[no-untyped-call]
 

@@ -20,7 +20,7 @@ contrasts scale their vectors to length 1. Features are trained (the paper speak
 the graphs and T stay as they were. The features of users are not parameters: with W_m linear, F_m^u W_m is the mean of
 the items' F_m W_m, so no table of users by features exists while training, and S3 makes its rows for the users of a
 batch. A row of zeros in one modality (an item without a picture, a user without items) has no neighbours there and
-weighs nothing in T, where the others count in full.
+adds nothing to T: its similarities are those of the others, times their α_m.
 
 The user graph is built once, a block of cosines at a time: U² D / 2 multiply-adds, and 4 U D bytes for the means, which
 are scaled in place (192,403 users with 4,096 features: 3.2 GB beside the features and their trained copy, and half an
@@ -217,7 +217,7 @@ class DREAM(Backbone[DREAMConfig]):
         distinct, rows = torch.unique(ids, return_inverse=True)
         with torch.no_grad():
             target = target_of(distinct if numbers is None else numbers.index_select(0, distinct))
-        rms = similarity_regularizer_rows(table.index_select(0, distinct), target, rows)
+        rms = similarity_regularizer_rows(table.index_select(0, distinct), target, rows, are_units=True)
         return rms if self.config.s3_form == "rms" else rms.square()
 
     def _item_target(self, items: Tensor) -> Tensor:
@@ -227,7 +227,7 @@ class DREAM(Backbone[DREAMConfig]):
         return self._joined([spmm(self.mean_of_items, table, users) for table in self._initial()])
 
     def _joined(self, tables: list[Tensor]) -> Tensor:
-        """Rows whose cosines are Σ_m α_m C(F_m): unit rows times √α_m, side by side."""
+        """Rows whose dot products are Σ_m α_m C(F_m): unit rows times √α_m, side by side."""
         blocks = [share**0.5 * normalize(table) for share, table in zip(self.shares, tables, strict=True) if share]
         return torch.cat(blocks, dim=1)
 

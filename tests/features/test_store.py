@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 
 from alignrec.errors import AlignrecError, ArtifactError, FeatureError
-from alignrec.features import FeatureTable, import_features, list_features, load_features, save_features
+from alignrec.features import FeatureTable, import_features, joined_names, list_features, load_features, save_features
 
 IDS = ["a", "b", "c"]
 MATRIX = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -40,6 +40,14 @@ def test_tables_are_listed_by_name(stored, tmp_path_factory):
 def test_a_plus_sign_joins_tables(stored):
     table = load_features(stored, "pixels+words.v2", IDS)
     assert (table.modality, table.matrix.shape) == ("image+text", (3, 4))
+
+
+def test_a_raw_join_leaves_every_row_as_it_is(stored):
+    table = load_features(stored, "raw:pixels+words.v2", IDS)
+    assert np.array_equal(table.matrix, np.concatenate([MATRIX, MATRIX + 1], axis=1))
+    assert joined_names(table.name) == ["pixels", "words.v2"]
+    with pytest.raises(FeatureError, match="no features called 'raw:pixels'"):
+        load_features(stored, "raw:pixels", IDS)
 
 
 def test_a_joined_name_with_an_unknown_part_names_the_known_ones(stored):

@@ -99,6 +99,13 @@ def test_fusion_names_its_parts_in_name_modality_and_provenance():
     assert [part["hash"] for part in fused.provenance["fused"]] == [one.content_hash, two.content_hash]
 
 
+def test_a_raw_join_leaves_the_blocks_as_they_are_and_says_so():
+    one, two = table([[3.0, 4.0], [0, 0]], name="a"), table([[0.5], [2.0]], name="b")
+    joined = fuse([one, two], raw=True)
+    assert np.array_equal(joined.matrix, [[3, 4, 0.5], [0, 0, 2]])
+    assert (joined.name, joined.provenance["rows"]) == ("raw:a+b", "as they are")
+
+
 def test_fusion_brings_tables_into_one_order():
     one, two = table(np.eye(2), ids=["x", "y"], name="a"), table([[3, 0], [0, 5]], ids=["y", "x"], name="b")
     assert np.array_equal(fuse([one, two]).matrix, [[1, 0, 0, 1], [0, 1, 1, 0]])

@@ -16,7 +16,10 @@ __all__ = ["probe"]
 
 def probe(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
-    features: Annotated[list[str], typer.Option(help="Feature table; A+B joins two. Repeat to compare.")],
+    features: Annotated[
+        list[str],
+        typer.Option(help="Feature table; A+B joins two, raw:A+B without scaling their rows. Repeat to compare."),
+    ],
     protocol: Annotated[
         str, typer.Option(help="Protocols, separated by commas: zero-shot, item-cf, masked.")
     ] = "zero-shot,item-cf",

@@ -151,7 +151,7 @@ class Dataset:
         return list_features(self.path / "features") if self.path else []
 
     def features(self, name: str) -> FeatureTable:
-        """The feature table `name` (`a+b` joins two), in item order.
+        """The feature table `name` (`a+b` joins two, `raw:a+b` without scaling them), in item order.
 
         Raises:
             DataError: the dataset is only in memory.

@@ -9,10 +9,17 @@ import polars as pl
 
 from alignrec.artifacts import hash_file, hash_values, read_arrays, read_json, write_arrays, write_json
 from alignrec.errors import ArtifactError, FeatureError
-from alignrec.features.table import FeatureTable, fuse
+from alignrec.features.table import RAW_JOIN, FeatureTable, fuse
 from alignrec.types import FloatMatrix
 
-__all__ = ["import_features", "list_features", "load_features", "require_usable_name", "save_features"]
+__all__ = [
+    "import_features",
+    "joined_names",
+    "list_features",
+    "load_features",
+    "require_usable_name",
+    "save_features",
+]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -54,15 +61,22 @@ def list_features(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
 
 
+def joined_names(name: str) -> list[str]:
+    """The tables that a name like `a+b` or `raw:a+b` joins; the name itself where it joins none."""
+    return name.removeprefix(RAW_JOIN).split("+") if "+" in name else [name]
+
+
 def load_features(folder: Path, name: str, item_ids: Sequence[str]) -> FeatureTable:
-    """Read table `name` for the items `item_ids`; `a+b` joins tables a and b by `fuse`.
+    """Read table `name` for the items `item_ids`; `a+b` joins tables a and b by `fuse`, `raw:a+b` as they are.
 
     Raises:
         FeatureError: no such table, or it was made for another list of items, or its values were changed.
         ArtifactError: its files are damaged.
     """
-    if "+" in name:
-        return fuse([load_features(folder, part, item_ids) for part in name.split("+")])
+    parts = joined_names(name)
+    if len(parts) > 1:
+        tables = [load_features(folder, part, item_ids) for part in parts]
+        return fuse(tables, raw=name.startswith(RAW_JOIN))
     if name not in list_features(folder):
         have = ", ".join(list_features(folder)) or "none"
         raise FeatureError(f"no features called {name!r} here; there are: {have}")

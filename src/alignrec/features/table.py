@@ -11,7 +11,9 @@ from alignrec.artifacts import hash_arrays
 from alignrec.errors import FeatureError
 from alignrec.types import FloatMatrix
 
-__all__ = ["FeatureTable", "fuse", "unit_rows"]
+__all__ = ["RAW_JOIN", "FeatureTable", "fuse", "unit_rows"]
+
+RAW_JOIN = "raw:"  # begins the name of tables that were joined as they are
 
 _VALUES = 1 << 22  # looked at at once
 
@@ -92,10 +94,14 @@ def _rows_not_finite(matrix: FloatMatrix) -> NDArray[np.int64]:
     )
 
 
-def fuse(tables: Sequence[FeatureTable]) -> FeatureTable:
+def fuse(tables: Sequence[FeatureTable], *, raw: bool = False) -> FeatureTable:
     """Join tables side by side, each block scaled so that every row has length 1 (zero rows stay zero).
 
     Without the scaling the modality with the larger norm decides every similarity. A single table comes back as it is.
+
+    Args:
+        tables: of the same items.
+        raw: leave the blocks as they are; the name, `raw:a+b`, says so.
 
     Raises:
         FeatureError: no table, or one that lacks items of the first.
@@ -105,9 +111,9 @@ def fuse(tables: Sequence[FeatureTable]) -> FeatureTable:
     if len(tables) == 1:
         return tables[0]
     ids = tables[0].item_ids
-    blocks = [unit_rows(table.align(ids)) for table in tables]
+    blocks = [table.align(ids) if raw else unit_rows(table.align(ids)) for table in tables]
     return FeatureTable(
-        name="+".join(table.name for table in tables),
+        name=(RAW_JOIN if raw else "") + "+".join(table.name for table in tables),
         modality="+".join(table.modality for table in tables),
         item_ids=ids,
         matrix=np.concatenate(blocks, axis=1),
@@ -122,7 +128,7 @@ def fuse(tables: Sequence[FeatureTable]) -> FeatureTable:
                 }
                 for t in tables
             ],
-            "rows": "each block L2-normalised",
+            "rows": "as they are" if raw else "each block L2-normalised",
         },
     )
 

@@ -157,7 +157,10 @@ def rows_without(table: FeatureTable, missing: str, encoders: Encoders) -> Float
     if parts := _parts(table):
         blocks = [(part.matrix, rows_without(part, missing, encoders)) for part in parts]
         # A block that masking leaves alone stays as it is to the last bit: equal rows must stay equal.
-        return np.concatenate([rows if rows is matrix else unit_rows(rows) for matrix, rows in blocks], axis=1)
+        scaled = table.provenance.get("rows") != "as they are"
+        return np.concatenate(
+            [unit_rows(rows) if scaled and rows is not matrix else rows for matrix, rows in blocks], axis=1
+        )
     if table.modality == missing:
         return np.zeros_like(table.matrix)
     if table.modality in _SINGLE:

@@ -37,7 +37,8 @@ def probe(
 
     Args:
         dataset: whose interactions say what belongs together; all splits are used, as the features saw none.
-        features: names of tables in the dataset's folder (`a+b` joins two), or tables.
+        features: names of tables in the dataset's folder (`a+b` joins two, `raw:a+b` without scaling
+            them), or tables.
         protocols: names out of `PROTOCOLS`. `masked` brings `zero-shot` along, which it is compared with.
         ks: list lengths of the recalls.
         masking: for `masked`: how many items lose a modality, and how often they are drawn.

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from alignrec.data import Dataset
 from alignrec.errors import AlignrecError
+from alignrec.features import joined_names
 from alignrec.studies.run_folder import Run
 from alignrec.studies.study_cells import Cell, find_runs
 from alignrec.studies.study_display import StudyDisplay
@@ -60,7 +61,7 @@ def make_features(study: StudySettings) -> None:
         AlignrecError: an encoder failed; with its own line.
     """
     for name, folder in study.datasets.items():
-        used = {part for row in study.rows for table in row.features_on(name) for part in table.split("+")}
+        used = {part for row in study.rows for table in row.features_on(name) for part in joined_names(table)}
         there = Dataset.load(folder).feature_names
         for feature, encoder in study.features.items():
             if feature not in used or feature in there:

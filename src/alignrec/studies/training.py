@@ -50,7 +50,7 @@ def train(  # noqa: PLR0913  (one argument per option of the command)
         dataset: a dataset or its folder.
         model: name of a backbone.
         out: folder of the run; must be new, unless `resume`.
-        features: names of feature tables of the dataset; `a+b` joins two into one.
+        features: names of feature tables of the dataset; `a+b` joins two into one, `raw:a+b` without scaling them.
         plugins: names of plug-ins whose losses are added to the model's; their order does not matter.
         settings: `{"model": {...}, "training": {...}, "plugin.NAME": {...}}`; what is not named keeps its default.
         seed: decides initial parameters and everything drawn in training.

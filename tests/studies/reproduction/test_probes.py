@@ -31,3 +31,12 @@ def test_a_picture_and_a_text_table_are_joined_and_masked(data):
         found["Amazon"]
     )
     assert left_out["CLIP"].startswith("needs CLIP features; the dataset has")
+
+
+def test_the_tables_of_a_set_are_joined_as_they_are(data):
+    matrix = 100 * np.random.default_rng(2).normal(size=(N_ITEMS, 4)).astype(np.float32)
+    save_features(data.path / "features", FeatureTable("long", "image", data.items.ids, matrix))
+    found, _, _ = probed_rows(data, FeatureSets(data, {"Amazon": ("long", "content")}), ["Amazon"], 0)
+    raw, scaled = (probe(data, [name], ks=[10], seed=0) for name in ("raw:long+content", "long+content"))
+    figures = [found["Amazon"][f"{name} recall@10"] for name in ("zero-shot", "item-cf")]
+    assert figures == [each.recall(10) for each in raw.results] != [each.recall(10) for each in scaled.results]

@@ -59,13 +59,15 @@ class Recipe:
 
 
 _AMAZON = "Amazon's image and text features for models that know content"
+_L2_BATCH: Values = {"model.l2_batch_size": 2048}
 _MODELS: Mapping[str, tuple[str, Values, Values]] = {  # label -> model, hyper-parameters, what the authors' code does
-    **{name: (name.lower(), {}, {}) for name in ("BPR", "LightGCN", "SGL", "DirectAU", "NCL", "VBPR", "LATTICE")},
-    **{name: (name.lower(), {}, {}) for name in ("SLMRec", "BM3", "MGCN", "LGMRec")},
+    **{name: (name.lower(), {}, {}) for name in ("BPR", "LightGCN", "SGL", "DirectAU", "NCL", "VBPR")},
+    **{name: (name.lower(), {}, {}) for name in ("SLMRec", "BM3", "LGMRec")},
+    **{name: (name.lower(), {}, _L2_BATCH) for name in ("LATTICE", "MGCN")},
     **{name: (name.lower(), {}, {"model.official": True}) for name in ("MMGCN", "GRCN", "DualGNN")},
     "FREEDOM": ("freedom", {"model.modality_weights": {"image": 0.1, "text": 0.9}}, {}),
     "DREAM": ("dream", {"model.modality_weights": {"image": 0.3, "text": 0.7}}, {}),
-    "AlignRec": ("alignrec", {"training.lr": 3e-4}, {}),
+    "AlignRec": ("alignrec", {"training.lr": 3e-4}, {**_L2_BATCH, "model.alias_reg_target": True}),
 }
 _LGMREC: Mapping[str, Values] = {  # dataset -> what its authors chose there
     "Baby": {"model.n_hyperedges": 4, "model.hyperedge_dropout": 0.5, "model.global_weight": 0.3},
@@ -199,7 +201,8 @@ def _ablated(label: str, variants: Sequence[Variant]) -> Iterator[RowRecipe]:
     whole = _row(label, "")
     for variant in variants:
         left = {"image": "-text", "text": "-image"}.get(variant.without or "", "")
-        yield replace(whole, label=variant.label, fixed=variant.settings, features=whole.features + left)
+        fixed = {**whole.fixed, **variant.settings}
+        yield replace(whole, label=variant.label, fixed=fixed, features=whole.features + left)
 
 
 def _attached(label: str, dataset: str) -> RowRecipe:

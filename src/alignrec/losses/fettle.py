@@ -90,7 +90,11 @@ class Fettle(Plugin[FettleConfig]):
         "item_weight": (1e-4, 1e-3, 1e-2),
         "cluster_weight": (1e-4, 1e-3, 1e-2),
         "item_temperature": (0.05, 0.1, 0.15),
-        "cluster_temperature": (0.1, 0.2, 0.3),
+        "cluster_temperature": (0.05, 0.1, 0.2, 0.3),
+    }
+    search_space_of_ids: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "item_weight": (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0),
+        "cluster_weight": (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0),
     }
 
     def __init__(self, config: FettleConfig, inputs: PluginInputs, rng: torch.Generator) -> None:

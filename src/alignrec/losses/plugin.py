@@ -55,6 +55,7 @@ class Plugin(nn.Module, ABC, Generic[C]):
 
     Config: ClassVar[type[Settings]]
     search_space: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # a key of `Config` -> what is searched
+    search_space_of_ids: ClassVar[Mapping[str, tuple[Any, ...]]] = {}  # instead, with a backbone that knows ids only
 
     config: C
 

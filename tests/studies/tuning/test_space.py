@@ -22,7 +22,7 @@ def test_every_model_has_a_list_and_its_settings_take_every_value_in_it(model):
 def test_every_plugin_has_a_list_and_its_settings_take_every_value_in_it(plugin):
     cls = PLUGINS[plugin]
     assert cls.search_space
-    for key, values in cls.search_space.items():
+    for key, values in [*cls.search_space.items(), *cls.search_space_of_ids.items()]:
         assert len(set(values)) == len(values) > 1
         assert [getattr(cls.Config.create({key: value}), key) for value in values] == list(values)
 
@@ -56,6 +56,14 @@ def test_a_plugins_lists_carry_its_section_and_are_left_out_with_the_models():
     assert list(build_space("bpr", ["UIA"], {}, {}).axes) == ["model.reg_weight", "plugin.uia.weight"]
     only = build_space("bpr", ["uia"], {}, {"plugin.uia.weight": [0.5, 0.1]}, defaults=False)
     assert only.as_json() == {"plugin.uia.weight": [0.5, 0.1]}
+
+
+def test_fettle_searches_larger_weights_with_a_model_that_knows_ids_only():
+    of_ids, of_content = (build_space(model, ["fettle"], {}, {}).as_json() for model in ("lightgcn", "freedom"))
+    for weight in ("plugin.fettle.item_weight", "plugin.fettle.cluster_weight"):
+        assert of_content[weight] == [1e-4, 1e-3, 1e-2]
+        assert of_ids[weight] == [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0]
+    assert of_ids["plugin.fettle.cluster_temperature"] == of_content["plugin.fettle.cluster_temperature"]
 
 
 def test_a_grid_moves_the_last_axis_fastest_and_leaves_out_what_does_not_fit_together():

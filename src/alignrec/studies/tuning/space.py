@@ -135,7 +135,12 @@ def build_space(
     classes |= {section: plugin.Config for section, plugin in attached.items()}
     given: dict[str, Any] = dict(cls.search_space) if defaults else {}
     if defaults:
-        given |= by_full_name({section: plugin.search_space for section, plugin in attached.items()})
+        of_ids = not cls.needs_features
+        lists = {
+            section: {**plugin.search_space, **(plugin.search_space_of_ids if of_ids else {})}
+            for section, plugin in attached.items()
+        }
+        given |= by_full_name(lists)
     taken = by_full_name(fixed).keys()
     both = sorted(taken & set(asked))
     if both:

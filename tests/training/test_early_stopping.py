@@ -18,6 +18,12 @@ def test_an_equal_value_is_no_improvement() -> None:
     assert stopping.best_epoch == 3
 
 
+def test_rounded_as_mmrec_rounds_a_gain_in_the_fifth_place_is_none():
+    stopping = EarlyStopping(patience=1, decimals=4)
+    assert [stopping.update(value, n) for n, value in enumerate([0.09651, 0.09654, 0.0966])] == [True, False, True]
+    assert (stopping.best, stopping.best_epoch) == (0.0966, 2)
+
+
 @pytest.mark.parametrize("patience", [0, 3])
 def test_an_improvement_starts_the_count_again(patience: int) -> None:
     stopping = EarlyStopping(patience)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from alignrec.errors import ArtifactError
+from alignrec.training.early_stopping import EarlyStopping
 from alignrec.training.journal import Journal, RunFiles, copy_weights
 
 
@@ -24,7 +25,7 @@ def log(journal: Journal, state, epochs: int, *, force: bool = False) -> None:
 
 def test_lines_after_the_last_checkpoint_are_dropped_on_resume(tmp_path: Path) -> None:
     journal, model = job(tmp_path, seconds=1e9)
-    state = journal.resume(patience=5)
+    state = journal.resume(EarlyStopping(5))
     log(journal, state, 2, force=True)
     weights = copy_weights(model)
     with torch.no_grad():
@@ -34,7 +35,7 @@ def test_lines_after_the_last_checkpoint_are_dropped_on_resume(tmp_path: Path) -
         stream.write('{"epoch": 6, "lo')  # killed in the middle of a line
 
     again, fresh = job(tmp_path)
-    resumed = again.resume(patience=5)
+    resumed = again.resume(EarlyStopping(5))
     assert resumed.epoch == 2
     assert [entry["epoch"] for entry in resumed.history] == [1, 2]
     for name in ("metrics.jsonl", "timing.jsonl"):
@@ -44,15 +45,15 @@ def test_lines_after_the_last_checkpoint_are_dropped_on_resume(tmp_path: Path) -
 
 def test_a_new_run_clears_the_log_of_one_that_died_before_its_first_checkpoint(tmp_path: Path) -> None:
     journal, _ = job(tmp_path, seconds=1e9)
-    log(journal, journal.resume(5), 2)
-    state = job(tmp_path)[0].resume(5)
+    log(journal, journal.resume(EarlyStopping(5)), 2)
+    state = job(tmp_path)[0].resume(EarlyStopping(5))
     assert state.epoch == 0
     assert (tmp_path / "metrics.jsonl").read_text() == ""
 
 
 def test_without_files_nothing_is_written(tmp_path: Path) -> None:
     journal, _ = job(None)
-    log(journal, journal.resume(5), 2, force=True)
+    log(journal, journal.resume(EarlyStopping(5)), 2, force=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,7 +70,7 @@ def test_the_lines_of_an_epoch_reach_the_disk_before_its_checkpoint(tmp_path: Pa
     order = []
     monkeypatch.setattr(os, "fsync", lambda handle: order.append(Path(f"/proc/self/fd/{handle}").readlink().name))
     journal, _ = job(tmp_path, seconds=1e9)
-    state = journal.resume(patience=5)
+    state = journal.resume(EarlyStopping(5))
     order.clear()
     log(journal, state, 1)
     assert order == [], "between checkpoints the disk is not waited for"
@@ -81,22 +82,22 @@ def test_the_lines_of_an_epoch_reach_the_disk_before_its_checkpoint(tmp_path: Pa
 @pytest.mark.parametrize("left", [None, '{"epoch": 1}\n'])
 def test_a_log_that_lacks_epochs_of_the_checkpoint_is_not_gone_on_with(tmp_path: Path, left: str | None) -> None:
     journal, _ = job(tmp_path)
-    log(journal, journal.resume(patience=5), 2, force=True)
+    log(journal, journal.resume(EarlyStopping(5)), 2, force=True)
     (tmp_path / "metrics.jsonl").unlink()
     if left is not None:
         (tmp_path / "metrics.jsonl").write_text(left)
     with pytest.raises(
         ArtifactError, match=r"metrics\.jsonl lacks epochs before the checkpoint, 2; start the run anew"
     ):
-        job(tmp_path)[0].resume(patience=5)
+        job(tmp_path)[0].resume(EarlyStopping(5))
 
 
 @pytest.mark.parametrize("other", [torch.nn.Linear(3, 1), torch.nn.Sequential(torch.nn.Linear(2, 1))])
 def test_weights_of_another_model_are_refused(tmp_path: Path, other: torch.nn.Module) -> None:
     journal, _ = job(tmp_path)
-    log(journal, journal.resume(5), 1, force=True)
+    log(journal, journal.resume(EarlyStopping(5)), 1, force=True)
     resumed = Journal(RunFiles(tmp_path), other, torch.optim.Adam(other.parameters()), 0.0)
     with pytest.raises(
         ArtifactError, match=r"state\.safetensors holds other weights than this model has.*start the run"
     ):
-        resumed.resume(5)
+        resumed.resume(EarlyStopping(5))

@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,8 @@ class Journal:
         self._files, self._objective, self._optimizer, self._seconds = files, objective, optimizer, seconds
         self._saved_at = time.perf_counter()
 
-    def resume(self, patience: int) -> Progress:
-        """The progress of the last checkpoint, put back into objective and optimiser; else that of a new run.
+    def resume(self, fresh: EarlyStopping) -> Progress:
+        """The progress of the last checkpoint, put back into objective and optimiser; else that of a new run, `fresh`.
 
         Lines that a killed run wrote after its last checkpoint are dropped: these epochs are done again.
 
@@ -76,12 +76,12 @@ class Journal:
             ArtifactError: the checkpoint cannot be used, or lines of the log before it are missing.
         """
         if self._files is None:
-            return Progress(0, EarlyStopping(patience), {}, [])
+            return Progress(0, fresh, {}, [])
         if not self._files.checkpoint.is_file():
             self._files.folder.mkdir(parents=True, exist_ok=True)
             write_bytes(self._files.metrics, b"")
             write_bytes(self._files.timing, b"")
-            return Progress(0, EarlyStopping(patience), {}, [])
+            return Progress(0, fresh, {}, [])
         saved = load_checkpoint(self._files.checkpoint)
         try:
             self._objective.load_state_dict(saved.weights)
@@ -99,7 +99,7 @@ class Journal:
         history = [json.loads(line) for line in self._files.metrics.read_text(encoding="utf-8").splitlines()]
         device = next(self._objective.parameters()).device
         best_weights = {name: tensor.to(device) for name, tensor in saved.best_weights.items()}
-        stopping = EarlyStopping(patience, saved.best, saved.best_epoch, saved.waited)
+        stopping = replace(fresh, best=saved.best, best_epoch=saved.best_epoch, waited=saved.waited)
         return Progress(saved.epoch, stopping, best_weights, history)
 
     def write(self, progress: Progress, times: tuple[float, float], *, force: bool) -> None:

@@ -46,6 +46,8 @@ class LoopSettings(Settings):
     """Epochs between validations."""
     metric: str = "recall@20"
     """The validation metric that selects the best epoch; larger is better."""
+    round_valid: int | None = Field(default=None, ge=1)
+    """Decimals that its values are rounded to before they are compared; 4 stops as MMRec does. None: not rounded."""
     keep: Literal["best", "last"] = "best"
     """Whether the weights of the best epoch are left, or those of the last."""
     accumulate: int = Field(default=1, ge=1)
@@ -116,7 +118,7 @@ def run_loop(
     """
     rates = [float(group["lr"]) for group in job.optimizer.param_groups]
     journal = Journal(files, job.objective, job.optimizer, settings.checkpoint_seconds)
-    state = journal.resume(settings.patience)
+    state = journal.resume(EarlyStopping(settings.patience, settings.round_valid))
     status = "epochs"
     with stop_on_interrupt() as request, progress_bar(label, settings.epochs, state.epoch) as bar:
         display = _Display(bar, job.unit, settings.metric)

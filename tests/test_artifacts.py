@@ -219,6 +219,18 @@ def test_a_damaged_safetensors_file_is_one_line(tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
+def test_what_appears_at_its_place_meanwhile_is_left_alone(tmp_path):
+    def write() -> None:
+        with staged_folder(tmp_path / "out") as stage:
+            (stage / "mine").touch()
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "theirs").touch()
+
+    with pytest.raises(ArtifactError, match="already exists"):
+        write()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
+
+
 def test_a_staged_folder_appears_whole(tmp_path):
     with staged_folder(tmp_path / "out") as stage:
         (stage / "a").write_text("x")

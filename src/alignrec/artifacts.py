@@ -132,10 +132,11 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """A temporary folder beside `path` that becomes `path` when the block ends well, and vanishes otherwise.
 
     Raises:
-        ArtifactError: `path` exists and is not an empty folder, and `replace` is false; or it cannot be replaced.
+        ArtifactError: `path` exists and is not an empty folder, and `replace` is false, at the beginning or when the
+            block ends; or it cannot be replaced.
     """
-    if not replace and not is_vacant(path):
-        raise ArtifactError(f"{path} already exists; choose another folder or remove it first")
+    if not replace:
+        _require_vacant(path)
     if path.is_mount() or (path.exists() and path.samefile(Path.cwd())):
         raise ArtifactError(
             f"{path} is the current folder or a mounted disk, which nothing can replace; name a folder in it"
@@ -145,10 +146,17 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     try:
         yield stage
         stage.chmod(0o777 & ~_umask())
+        if not replace:  # another process may have been faster
+            _require_vacant(path)
         _swap(stage, path)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         raise
+
+
+def _require_vacant(path: Path) -> None:
+    if not is_vacant(path):
+        raise ArtifactError(f"{path} already exists; choose another folder or remove it first")
 
 
 def is_vacant(path: Path) -> bool:

@@ -71,6 +71,13 @@ def test_columns_are_the_keys_of_all_the_first_objects(tmp_path: Path) -> None:
     assert table(tmp_path, '{"a": 1}\n{"b": 2, "a": 3}\n').columns == ["a", "b"]
 
 
+@pytest.mark.parametrize("last", ['{"late": 1}', '{"late": 1, "a": NaN}'], ids=["plain", "with NaN"])
+def test_a_key_that_comes_late_is_a_column_too(tmp_path: Path, last: str) -> None:
+    content = '{"a": 1}\n' * 300 + f"{last}\n"
+    assert table(tmp_path, content).columns == ["a", "late"]
+    assert JsonLinesTable(tmp_path / "a.jsonl", alike=True).columns == ["a"]
+
+
 @pytest.mark.parametrize("content", ["", "{}\n", "nonsense\n"])
 def test_a_file_without_keys_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(DataError, match=r"a\.jsonl"):

@@ -133,6 +133,44 @@ def test_a_folder_needs_exactly_one_interactions_file(tmp_path: Path) -> None:
         read_tables(tmp_path / "nothing.csv")
 
 
+def test_capitals_in_file_names_do_not_hide_them(shop: Path) -> None:
+    plain = read_tables(shop)
+    for name, other in (("interactions.csv", "Interactions.CSV"), ("items.csv", "ITEMS.csv"), ("images", "Images")):
+        (shop / name).rename(shop / other)
+    raw = read_tables(shop)
+    assert raw.interactions.equals(plain.interactions)
+    assert raw.items["title"].to_list() == plain.items["title"].to_list()
+    assert "Images" in raw.items["image"][0]
+
+
+@pytest.mark.parametrize(
+    ("times", "order"),
+    [
+        (["1600000000900", "1600000000500", "1600000000100", "1500000000000"], "zyxw"),
+        (["2020-09-13T12:26:40.9Z", "2020-09-13T12:26:40.5Z", "2020-09-13T12:26:40.1Z", "1500000000"], "zyxw"),
+        (["1600000000", "1600000000", "1600000000", "1500000000"], "xyzw"),
+    ],
+)
+def test_milliseconds_order_what_happened_within_a_second(tmp_path: Path, times: list[str], order: str) -> None:
+    rows = "".join(f"a,{item},{time}\nb,{item},{time}\n" for item, time in zip("xyzw", times, strict=True))
+    (tmp_path / "interactions.csv").write_text(f"user_id,item_id,timestamp\n{rows}")
+    frame = read_tables(tmp_path).interactions
+    assert "".join(frame.filter(pl.col("user") == "a")["item"]) == order
+    assert frame["user"].to_list() == ["a", "b"] * 4
+    assert frame["timestamp"].to_list() == [1600000000] * 6 + [1500000000] * 2
+
+
+def test_when_nothing_is_left_the_message_says_what_took_it(shop: Path) -> None:
+    (shop / "interactions.csv").write_text("user_id,item_id\n007,zz\n")
+    with pytest.raises(DataError, match=r"none of the last 1 interactions has a picture; leave out --require-image"):
+        read_tables(shop, TableSettings(require_image=True))
+    with pytest.raises(DataError, match=r"in 1 interactions, lack a row in the item file; .* --unknown-items keep"):
+        read_tables(shop, TableSettings(unknown_items="drop"))
+    (shop / "interactions.csv").write_text("user_id,item_id,timestamp\na,b,soon\n")
+    with pytest.raises(DataError, match=r"all were skipped: 1 column 'timestamp' is not a timestamp \(first .* line 2"):
+        read_tables(shop, on_error="skip")
+
+
 def test_skipped_rows_of_both_files_are_counted(shop: Path) -> None:
     with (shop / "interactions.csv").open("a") as log, (shop / "items.csv").open("a") as items:
         log.write("9,a\n9,a,x,1\n,a,1,1\n")

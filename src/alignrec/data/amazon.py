@@ -154,7 +154,7 @@ def _present(folder: Path, name: str) -> Path | None:
 def _interactions(files: _Files, skipped: SkipLog) -> pl.DataFrame:
     old_ratings = files.edition == "2014" and plain_suffix(files.interactions) == ".csv"
     old_columns = _RATINGS_2014 if old_ratings else _REVIEWS_2014
-    table = open_table(files.interactions, header=not old_ratings)
+    table = open_table(files.interactions, header=not old_ratings, alike=True)
     columns = old_columns if files.edition == "2014" else _REVIEWS_2023
     user, item, rating, timestamp = (_existing(table, name) for name in columns)
     fields = [id_field("user", user), id_field("item", item), *standard_fields(rating, timestamp)]

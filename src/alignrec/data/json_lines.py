@@ -23,27 +23,48 @@ from alignrec.errors import DataError
 __all__ = ["JsonLinesTable", "json_objects"]
 
 _BLOCK_ROWS = 1 << 16
-_HEAD = 100  # objects whose keys count as the file's columns
+_HEAD = 100  # objects whose keys come first, in their order
 
 
 class JsonLinesTable(TableFile):
-    """A JSON Lines file; `columns` are the keys of its first hundred objects."""
+    """A JSON Lines file; `columns` are the keys of all its objects, for which it is read once more.
 
-    def __init__(self, path: Path, *, block_bytes: int = BLOCK_BYTES) -> None:
-        self._block_bytes = block_bytes
-        head = itertools.islice(json_objects(path, SkipLog("skip")), _HEAD)
-        keys = dict.fromkeys(key for _, value in head for key in value)
+    Where the caller promises that objects are `alike`, those of the first hundred will do.
+    """
+
+    def __init__(self, path: Path, *, block_bytes: int = BLOCK_BYTES, alike: bool = False) -> None:
+        self.path, self._block_bytes = path, block_bytes
+        objects = json_objects(path, SkipLog("skip"))
+        keys = dict.fromkeys(key for _, value in itertools.islice(objects, _HEAD) for key in value)
+        if not (alike and keys):
+            try:
+                keys |= self._keys()
+            except Irregular:
+                keys |= dict.fromkeys(key for _, value in objects for key in value)
         if not keys:
             first = next(json_objects(path, SkipLog()), None)  # raises at the first malformed line, if there is one
             raise DataError(f"{path} holds no {'keys' if first else 'JSON objects'}; give one object per line")
         super().__init__(path, list(keys))
 
+    def _keys(self) -> dict[str, None]:
+        """Every key, in no order."""
+        keys: dict[str, None] = {}
+        try:
+            for text in self._texts():
+                keys |= dict.fromkeys(pl.read_ndjson(io.BytesIO(text), infer_schema_length=None).columns)
+        except (pl.exceptions.PolarsError, ValueError, *DAMAGE) as error:
+            raise Irregular(str(error)) from None
+        return keys
+
+    def _texts(self) -> Iterator[bytes]:
+        for number, block in enumerate(byte_blocks(self.path, self._block_bytes)):
+            yield block.removeprefix(BYTE_ORDER_MARK) if number == 0 else block
+
     @override
     def blocks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         schema = dict.fromkeys(columns, pl.String)
         try:
-            for number, block in enumerate(byte_blocks(self.path, self._block_bytes)):
-                text = block.removeprefix(BYTE_ORDER_MARK) if number == 0 else block
+            for text in self._texts():
                 frame = pl.read_ndjson(io.BytesIO(text), schema=schema)
                 # Polars writes the texts in a list without escaping backslashes, and half a surrogate pair as \0
                 if any(frame[name].str.contains(r"^[\[{]|\x00").any() for name in columns):

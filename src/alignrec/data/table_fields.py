@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from alignrec.data.delimited import DelimitedTable
 from alignrec.data.json_lines import JsonLinesTable
 from alignrec.data.raw import SkipLog
 from alignrec.data.table_files import LINE, Irregular, ParquetTable, TableFile
-from alignrec.data.table_values import as_ids, as_numbers, as_seconds, as_splits
+from alignrec.data.table_values import as_fractions, as_ids, as_numbers, as_seconds, as_splits
 from alignrec.data.text_lines import plain_suffix
 from alignrec.errors import DataError, UsageError
 
@@ -24,6 +25,7 @@ __all__ = ["FORMATS", "Field", "choose_column", "id_field", "open_table", "read_
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".inter": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
+_FRACTION = "\0fraction"  # of a second; it orders rows and is then left out
 FORMATS = (*_SEPARATORS, *_JSON_LINES, *_PARQUET)  # each also with .gz
 
 
@@ -39,8 +41,10 @@ class Field:
     null_is_bad: Literal["always", "where filled", "never"] = "always"  # "where filled": an empty value is no error
 
 
-def open_table(path: Path, *, separator: str | None = None, header: bool = True) -> TableFile:
+def open_table(path: Path, *, separator: str | None = None, header: bool = True, alike: bool = False) -> TableFile:
     """Open a table by its suffix (`FORMATS`, also with `.gz`); with `separator` it is delimited text whatever its name.
+
+    Where all objects of a JSON Lines file are known to be `alike`, it is not searched for keys that come late.
 
     Raises:
         DataError: the file does not exist, is empty, has another suffix, or repeats a column.
@@ -58,7 +62,7 @@ def open_table(path: Path, *, separator: str | None = None, header: bool = True)
         )
     if not header:
         raise UsageError(f"{path} names its own columns; a file without a header can only be delimited text")
-    return JsonLinesTable(path) if suffix in _JSON_LINES else ParquetTable(path)
+    return JsonLinesTable(path, alike=alike) if suffix in _JSON_LINES else ParquetTable(path)
 
 
 def choose_column(table: TableFile, given: str | None, candidates: Sequence[str], what: str, option: str) -> str | None:
@@ -81,13 +85,17 @@ def id_field(name: str, column: str) -> Field:
 
 
 def standard_fields(rating: str | None = None, timestamp: str | None = None, split: str | None = None) -> list[Field]:
-    """Fields of those columns that are given. A rating may be empty; a timestamp or split may not."""
+    """Fields of those columns that are given. A rating may be empty; a timestamp or split may not.
+
+    A timestamp makes two, of whole seconds and of the part of a second.
+    """
     fields = []
     if rating is not None:
         fields.append(Field("rating", rating, as_numbers, "is not a number", "mend the rating", "where filled"))
     if timestamp is not None:
         remedy = "give seconds or milliseconds since 1970, or ISO 8601 such as 2024-05-31T12:00:00"
         fields.append(Field("timestamp", timestamp, as_seconds, "is not a timestamp", remedy))
+        fields.append(Field(_FRACTION, timestamp, as_fractions, "is not a timestamp", remedy, "never"))
     if split is not None:
         remedy = "give 0, 1, 2 or train, valid, test"
         fields.append(Field("split", split, as_splits, "is not a split", remedy))
@@ -97,17 +105,33 @@ def standard_fields(rating: str | None = None, timestamp: str | None = None, spl
 def read_fields(table: TableFile, fields: Sequence[Field], skipped: SkipLog, *, exact: bool = False) -> pl.DataFrame:
     """The fields of all good rows in the file's order; with column `LINE` too if the exact way was taken.
 
+    Of a user's rows of one second, those of milliseconds that are not in order change their places.
+
     Raises:
         DataError: a malformed row or an unreadable value, unless `skipped` lets such rows go.
     """
     columns = list(dict.fromkeys(field.column for field in fields))
     if not exact:
         try:
-            return pl.concat([_empty(fields), *(_good_block(block, fields) for block in table.blocks(columns))])
+            good = (_good_block(block, fields) for block in table.blocks(columns))
+            return _in_order_of_time(pl.concat([_empty(fields), *good]))
         except Irregular:
             pass  # read again below
     blocks = [_judged_block(table, block, fields, skipped) for block in table.exact_blocks(columns, skipped)]
-    return pl.concat(blocks) if blocks else _empty(fields).with_columns(pl.lit(0, pl.Int64).alias(LINE))
+    none = _empty(fields).with_columns(pl.lit(0, pl.Int64).alias(LINE))
+    return _in_order_of_time(pl.concat(blocks) if blocks else none)
+
+
+def _in_order_of_time(frame: pl.DataFrame) -> pl.DataFrame:
+    if _FRACTION not in frame.columns:
+        return frame
+    fractions, frame = frame[_FRACTION].to_numpy(), frame.drop(_FRACTION)
+    if not fractions.any():
+        return frame
+    users, seconds = frame["user"].rank("dense").to_numpy(), frame["timestamp"].to_numpy()
+    places = np.empty(len(frame), dtype=np.int64)
+    places[np.lexsort((seconds, users))] = np.lexsort((fractions, seconds, users))
+    return frame[places]
 
 
 def _empty(fields: Sequence[Field]) -> pl.DataFrame:

@@ -12,7 +12,16 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-__all__ = ["LATEST_TIME", "as_category_lists", "as_ids", "as_numbers", "as_seconds", "as_splits", "as_texts"]
+__all__ = [
+    "LATEST_TIME",
+    "as_category_lists",
+    "as_fractions",
+    "as_ids",
+    "as_numbers",
+    "as_seconds",
+    "as_splits",
+    "as_texts",
+]
 
 LATEST_TIME = 1e14  # the year 5138 in milliseconds; a larger number is no time
 
@@ -47,20 +56,30 @@ def as_seconds(column: pl.Series) -> pl.Series:
 
     A time without a zone is UTC. Text of digits alone is a number, never a date.
     """
+    return _times(column).floor().cast(pl.Int64).alias(column.name)
+
+
+def as_fractions(column: pl.Series) -> pl.Series:
+    """The part of a second that `as_seconds` cuts off, in [0, 1)."""
+    times = _times(column)
+    return (times - times.floor()).alias(column.name)
+
+
+def _times(column: pl.Series) -> pl.Series:
+    """Seconds since 1970 as float64, good to a microsecond."""
     if column.dtype in (pl.Datetime, pl.Date):
-        return column.cast(pl.Datetime("us")).dt.epoch("s") if column.dtype == pl.Date else column.dt.epoch("s")
+        return column.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
     numbers = as_numbers(column)
     size = numbers.abs()
     seconds = pl.select(
         pl.when(size < _FIRST_MILLISECONDS).then(numbers).when(size < LATEST_TIME).then(numbers / 1000)
     ).to_series()
-    seconds = seconds.floor().cast(pl.Int64).alias(column.name)
     if column.dtype != pl.String or not numbers.null_count():
         return seconds
     texts = column.set(numbers.is_not_null(), None)
     known = {text: _iso_seconds(text) for text in texts.drop_nulls().unique()}
-    times = texts.replace_strict(list(known), list(known.values()), default=None, return_dtype=pl.Int64)
-    return pl.select(pl.coalesce(seconds, times)).to_series().alias(column.name)
+    times = texts.replace_strict(list(known), list(known.values()), default=None, return_dtype=pl.Float64)
+    return pl.select(pl.coalesce(seconds, times)).to_series()
 
 
 def as_splits(column: pl.Series) -> pl.Series:
@@ -117,12 +136,12 @@ def _only_texts(values: Iterable[object]) -> bool:
     return all(isinstance(v, str) or v is None or (isinstance(v, list) and _only_texts(v)) for v in values)
 
 
-def _iso_seconds(text: str) -> int | None:
+def _iso_seconds(text: str) -> float | None:
     try:
         time = datetime.fromisoformat(text.strip())
     except ValueError:
         return None
-    return math.floor((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def _nulls(column: pl.Series, dtype: type[pl.DataType]) -> pl.Series:

@@ -19,7 +19,6 @@ from alignrec.data.table_fields import FORMATS, Field, choose_column, id_field, 
 from alignrec.data.table_files import LINE, TableFile
 from alignrec.data.table_items import empty_items, locate_pictures, read_items, with_existing_pictures
 from alignrec.data.table_settings import CANDIDATES, TableSettings
-from alignrec.data.text_lines import is_gzip, plain_suffix
 from alignrec.errors import DataError
 
 __all__ = ["read_tables"]
@@ -52,7 +51,7 @@ def read_tables(path: str | Path, settings: TableSettings | None = None, *, on_e
     table = open_table(file, separator=settings.separator, header=settings.header)
     fields = _fields(table, settings)
     interactions = read_fields(table, fields, skipped)
-    columns = {field.name: field.column for field in fields}
+    columns = {field.name: field.column for field in fields if field.name in interactions.columns}
     items = read_items(settings.items, settings, columns["item"], skipped) if settings.items else empty_items()
     about: Counts = {}
     if settings.items:
@@ -60,6 +59,8 @@ def read_tables(path: str | Path, settings: TableSettings | None = None, *, on_e
     items = _pictures(items, interactions, settings)
     if settings.require_image:
         items, interactions, about["without_image"] = _with_pictures(items, interactions)
+    if interactions.is_empty():
+        _refuse_emptied(file, skipped, about)
     files = [file] if settings.items is None else [file, settings.items]
     return RawData(
         name=_name(home),
@@ -72,22 +73,27 @@ def read_tables(path: str | Path, settings: TableSettings | None = None, *, on_e
 
 def _complete(folder: Path, settings: TableSettings) -> TableSettings:
     """`settings` with the files that a folder has beside its interactions."""
-    images = folder / "images"
+    images = _called(folder, "images")
     found = {
         "items": settings.items or _only_table(folder, "items"),
-        "images": settings.images or (images if images.is_dir() else None),
+        "images": settings.images or next(filter(Path.is_dir, images), None),
     }
     return settings.model_copy(update=found)
 
 
 def _only_table(folder: Path, name: str) -> Path | None:
-    files = sorted(p for p in folder.glob(f"{name}.*") if p.is_file() and plain_suffix(p) in FORMATS)
-    files = [p for p in files if p.name == f"{name}{plain_suffix(p)}{p.suffix if is_gzip(p) else ''}"]
+    endings = [f"{suffix}{packed}" for suffix in FORMATS for packed in ("", ".gz")]
+    files = [p for p in _called(folder, *(f"{name}{ending}" for ending in endings)) if p.is_file()]
     if len(files) > 1:
         raise DataError(
             f"{folder} holds {', '.join(p.name for p in files)}; keep one of them or give the path of a file"
         )
     return files[0] if files else None
+
+
+def _called(folder: Path, *names: str) -> list[Path]:
+    """What is in `folder` under one of `names`, in capitals or not."""
+    return sorted(path for path in folder.iterdir() if path.name.lower() in names)
 
 
 def _fields(table: TableFile, settings: TableSettings) -> list[Field]:
@@ -140,6 +146,21 @@ def _with_pictures(items: pl.DataFrame, interactions: pl.DataFrame) -> tuple[pl.
     inside = interactions["item"].is_in(kept["item_id"].implode())
     dropped = interactions.filter(~inside)
     return kept, interactions.filter(inside), {"items": dropped["item"].n_unique(), "interactions": len(dropped)}
+
+
+def _refuse_emptied(file: Path, skipped: SkipLog, about: Counts) -> None:
+    """Say what took all interactions, if there were any."""
+    unknown, unseen = (about.get(name, {}).get("interactions", 0) for name in ("unknown_items", "without_image"))
+    if unseen:
+        raise DataError(f"{file}: none of the last {unseen:,} interactions has a picture; leave out --require-image")
+    if unknown:
+        raise DataError(
+            f"{file}: all items, in {unknown:,} interactions, lack a row in the item file; mend the ids, or choose "
+            "--unknown-items keep"
+        )
+    if skipped.total:
+        reasons = "; ".join(f"{rows:,} {why} (first {skipped.examples[why]})" for why, rows in skipped.counts.items())
+        raise DataError(f"{file}: no row is left, all were skipped: {reasons}; mend them or name other columns")
 
 
 def _name(path: Path) -> str:

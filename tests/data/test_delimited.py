@@ -127,6 +127,16 @@ def test_an_empty_file_a_repeated_column_and_a_long_separator_are_refused(tmp_pa
         table(tmp_path, b"a::b\n", separator="::")
 
 
+def test_a_long_value_is_read_exactly_and_one_without_end_is_named(tmp_path: Path, monkeypatch) -> None:
+    long = "w " * 100_000
+    source = table(tmp_path, f'a,b\n1,{long}\n"2",x\n'.encode())
+    [block] = source.exact_blocks(["a", "b"], SkipLog())
+    assert block["b"].to_list() == [long, "x"]
+    monkeypatch.setattr("alignrec.data.delimited._LONGEST_FIELD", 1000)
+    with pytest.raises(DataError, match=r"line 2: a value of more than 1,000 characters; close its quotes"):
+        list(source.exact_blocks(["a", "b"], SkipLog()))
+
+
 def test_a_lone_carriage_return_is_named_as_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"line 1: a carriage return without a line feed; end lines by line feeds"):
         table(tmp_path, b"u,v\r1,2\r")

@@ -1,3 +1,5 @@
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,13 @@ def test_pictures_are_found_by_their_name_whatever_their_suffix(tmp_path: Path) 
     found = index_images(tmp_path)
     assert sorted(found) == ["1", "2", "3.a", "4"]
     assert found["2"] == str(tmp_path / "2.JPEG")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+def test_a_name_that_is_not_utf8_is_nobodys_picture(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).touch()
+    (tmp_path / "café.jpg").touch()
+    assert list(index_images(tmp_path)) == ["café"]
 
 
 def test_of_two_pictures_with_one_name_the_jpg_wins(tmp_path: Path) -> None:

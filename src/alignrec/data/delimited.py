@@ -9,6 +9,7 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -22,6 +23,7 @@ from alignrec.errors import DataError, UsageError
 __all__ = ["DelimitedTable"]
 
 _BLOCK_ROWS = 1 << 16
+_LONGEST_FIELD = 8 * BLOCK_BYTES  # characters of a value
 
 
 class DelimitedTable(TableFile):
@@ -110,8 +112,20 @@ class _Lines(Iterator[str]):
         self._again.extendleft(reversed(self.taken[1:]))
 
 
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Python stops at fields of 131,072 characters, lest a quote that is never closed takes the memory."""
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _unsplit(error: str) -> tuple[str, str]:
     """Reason and remedy where `csv` could not find the fields of a row."""
+    if error.startswith("field larger"):
+        return f"a value of more than {_LONGEST_FIELD:,} characters", "close its quotes, or shorten it"
     if error.startswith("new-line character"):
         return "a carriage return without a line feed", "end lines by line feeds, or quote the value that holds it"
     return f"the row cannot be split into fields ({error})", "close or double its quotes"
@@ -123,7 +137,8 @@ def _records(path: Path, separator: str, skipped: SkipLog) -> Iterator[tuple[int
     while True:
         lines.taken.clear()
         try:
-            fields = next(csv.reader(lines, delimiter=separator, strict=True))
+            with _long_fields():
+                fields = next(csv.reader(lines, delimiter=separator, strict=True))
         except StopIteration:
             return
         except csv.Error as error:

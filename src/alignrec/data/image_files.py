@@ -33,6 +33,8 @@ def quiet_pillow() -> Iterator[None]:
 def index_images(folder: Path) -> dict[str, str]:
     """Absolute path of the picture of each item id, for files `folder`/ID.jpg (or .jpeg, .png, .webp).
 
+    A file whose name is not UTF-8 is no item's.
+
     Raises:
         DataError: there is no such folder.
     """
@@ -43,10 +45,15 @@ def index_images(folder: Path) -> dict[str, str]:
     with os.scandir(home) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122  (a Path for each entry is slow)
-            if suffix.lower() in IMAGE_SUFFIXES:
+            if suffix.lower() in IMAGE_SUFFIXES and _is_text(stem):
                 choice = (IMAGE_SUFFIXES.index(suffix.lower()), entry.path)
                 found[stem] = min(choice, found.get(stem, choice))
     return {stem: path for stem, (_, path) in found.items()}
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be an id: bytes that are not UTF-8 arrive as halves of surrogate pairs."""
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def picture_path(item: str, named: str | None, bases: Sequence[Path], by_id: Mapping[str, str]) -> str | None:

@@ -47,6 +47,18 @@ def test_import_and_describe_print_the_same_json(run, source, tmp_path):
     assert run("describe", tmp_path / "dataset", "--json") == (0, imported, "")
 
 
+def test_a_last_interaction_that_was_drawn_is_said_to_be(run, tmp_path):
+    rows = "".join(f"u{user},i{item},2024-01-{item + 1:02}\n" for user in range(5) for item in range(4))
+    (tmp_path / "interactions.csv").write_text(f"user_id,item_id,date\n{rows}")
+    said = []
+    for name, options in (("drawn", []), ("last", ["--timestamp-column", "date"])):
+        words = ["--split", "leave-one-out", "--core", "0", *options, "--out", tmp_path / name]
+        code, out, _ = run("import", "tables", tmp_path / "interactions.csv", *words)
+        assert code == 0
+        said.append("at random, as there are no timestamps" in " ".join(out.replace("│", " ").split()))
+    assert said == [True, False]
+
+
 @pytest.mark.parametrize(
     ("options", "sizes"),
     [

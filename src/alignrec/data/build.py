@@ -21,7 +21,14 @@ from alignrec.data.cleaning import clean
 from alignrec.data.dataset import Dataset, InteractionLog, Vocabulary
 from alignrec.data.item_rows import check_images, item_rows
 from alignrec.data.raw import RawData, SkipLog
-from alignrec.data.splitting import GivenSplit, MmrecSplit, SplitRule, split_family, split_interactions
+from alignrec.data.splitting import (
+    GivenSplit,
+    LeaveOneOutSplit,
+    MmrecSplit,
+    SplitRule,
+    split_family,
+    split_interactions,
+)
 from alignrec.errors import DataError
 from alignrec.features import FeatureTable, save_features
 from alignrec.runtime import numpy_rng
@@ -167,6 +174,7 @@ def _split(
     log = InteractionLog(users[order], items[order], splits[order], None if timestamps is None else timestamps[order])
     return log, {
         **rule.model_dump(),
+        **({"order": "random" if timestamps is None else "time"} if isinstance(rule, LeaveOneOutSplit) else {}),
         "family": asdict(family),
         # their valid and test rows are left out: nothing is known about them when they are ranked for
         "users_without_train": int((np.bincount(users[~trained[users]], minlength=1) > 0).sum()),

@@ -160,8 +160,10 @@ def _overview(d: DatasetDescription) -> Table:
 
 
 def _rule(d: DatasetDescription) -> str:
-    rule = d.about.get("split", {}).get("rule", "unknown")
-    return str(rule) if rule in ("given", "unknown") else f"{rule}, seed {d.about.get('seed')}"
+    split = d.about.get("split", {})
+    rule = split.get("rule", "unknown")
+    drawn = " at random, as there are no timestamps" if split.get("order") == "random" else ""
+    return str(rule) if rule in ("given", "unknown") else f"{rule}{drawn}, seed {d.about.get('seed')}"
 
 
 def _source(about: Mapping[str, Any]) -> str:

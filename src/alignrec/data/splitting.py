@@ -142,7 +142,8 @@ def split_interactions(
         return given.astype(np.int8)
     if isinstance(rule, TemporalSplit) and timestamps is None:
         raise DataError(
-            "split 'temporal' needs timestamps and the source has none; choose mmrec, ratio or leave-one-out"
+            "split 'temporal' needs timestamps and the source has none that is known; name their column "
+            "(--timestamp-column of a table), or choose mmrec or ratio"
         )
     if isinstance(rule, TemporalSplit) and rule.scope == "global" and timestamps is not None:
         return _cut_time(timestamps, rule)

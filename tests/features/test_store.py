@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 
+from alignrec.data.table_settings import CANDIDATES
 from alignrec.errors import AlignrecError, ArtifactError, FeatureError
 from alignrec.features import FeatureTable, import_features, joined_names, list_features, load_features, save_features
 
@@ -164,7 +165,9 @@ def test_an_item_without_a_row_is_named(tmp_path):
     ("columns", "id_column", "message"),
     [
         ({"id": IDS, "x": [1.0, 2.0, 3.0]}, "asin", "has no column 'asin'; it has: id, x"),
-        ({"id": IDS, "x": [1.0, 2.0, 3.0]}, None, "columns id are not numbers; name the id column with --id-column"),
+        ({"id": IDS, "x": [1.0, 2.0, 3.0]}, None, "column 'id' looks like item ids; name it with --id-column"),
+        ({"sku": ["c", "b", "z"], "x": [1.0, 2.0, 3.0]}, None, "column 'sku' looks like item ids"),
+        ({"n": ["x", "y", "z"], "x": [1.0, 2.0, 3.0]}, None, "columns n are not numbers; name the id column"),
         ({"id": ["a", "a", "b"], "x": [1.0, 2.0, 3.0]}, "id", "name an item twice"),
         ({"id": IDS, "v": [[1.0], [1.0, 2.0], [1.0]]}, "id", "have different lengths"),
         ({"id": IDS, "v": [[1.0], None, [1.0]]}, "id", "column 'v' lacks vectors"),
@@ -176,6 +179,35 @@ def test_an_item_without_a_row_is_named(tmp_path):
 def test_a_table_that_does_not_fit_is_refused_in_words_that_help(columns, id_column, message):
     with pytest.raises(FeatureError, match=message):
         _import_frame(pl.DataFrame(columns), IDS, id_column)
+
+
+@pytest.mark.parametrize("name", [*CANDIDATES["item"], "id", "ITEM_ID"])
+def test_a_column_called_like_an_id_is_no_dimension(name):
+    with pytest.raises(FeatureError, match=rf"f\.parquet: column '{name}' looks like item ids; name it with --id-col"):
+        _import_frame(pl.DataFrame({name: [30, 10, 20], "x": [3.0, 1.0, 2.0]}), ["10", "20", "30"], None)
+
+
+def test_a_column_with_exactly_the_ids_is_no_dimension_whatever_its_name():
+    frame = pl.DataFrame({"sku": [30, 10, 20], "x": [3.0, 1.0, 2.0]})
+    with pytest.raises(FeatureError, match="column 'sku' looks like item ids"):
+        _import_frame(frame, ["10", "20", "30"], None)
+    assert _import_frame(frame, ["20", "30", "40"], None).size == 2  # numbers like any
+
+
+@pytest.mark.parametrize("index", [[0, 5, 9], ["a", "b", "c"], ["x", "y", "z"]])
+def test_the_index_of_a_pandas_frame_is_no_dimension(index):
+    frame = pl.DataFrame({"x": MATRIX[:, 0], "y": MATRIX[:, 1], "__index_level_0__": index})
+    assert np.array_equal(_import_frame(frame, IDS, None).matrix, MATRIX)
+    by_id = frame.rename({"y": "__index_level_1__"}).with_columns(asin=pl.Series(IDS))
+    assert np.array_equal(_import_frame(by_id, IDS, "asin").matrix, MATRIX[:, :1])
+
+
+@pytest.mark.parametrize(("index", "ids"), [([2, 0, 1], ["0", "1", "2"]), (["c", "a", "b"], IDS)])
+def test_an_index_that_holds_the_ids_in_another_order_has_to_be_named(index, ids):
+    frame = pl.DataFrame({"x": [2.0, 0.0, 1.0], "__index_level_0__": index})
+    with pytest.raises(FeatureError, match="column '__index_level_0__' looks like item ids"):
+        _import_frame(frame, ids, None)
+    assert _import_frame(frame, ids, "__index_level_0__").matrix.ravel().tolist() == [0.0, 1.0, 2.0]
 
 
 def _import_frame(frame, ids, id_column):

@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas adds, with the rows' numbers or names
+_ID_COLUMNS = ("id", "item", "itemid", "movieid", "productid", "asin", "parentasin")  # without case and underscores
 
 
 def save_features(folder: Path, table: FeatureTable) -> None:
@@ -101,16 +103,17 @@ def import_features(
 
     By row order the file must have one row per item of `item_ids`. A Parquet file with an `id_column` is
     matched by id, and may hold more items than the dataset; its other columns are the vector, or one of
-    them is a list column with it.
+    them is a list column with it. The index that pandas stores as a column is no part of a vector.
 
     Raises:
-        FeatureError: unknown format, wrong number of rows, an item without a row, values that are not finite.
+        FeatureError: unknown format, wrong number of rows, an item without a row, values that are not finite, or
+            no `id_column` although a column looks like item ids.
     """
     if not path.is_file():
         raise FeatureError(f"{path} does not exist; give a .npy, .safetensors or .parquet file")
     provenance = {"file": path.name, "sha256": hash_file(path)}
     if path.suffix == ".parquet":
-        ids, matrix = _read_parquet(path, id_column)
+        ids, matrix = _read_parquet(path, id_column, item_ids)
     elif path.suffix in (".npy", ".safetensors"):
         if id_column:
             raise FeatureError(
@@ -153,15 +156,19 @@ def _read_matrix(path: Path) -> FloatMatrix:
         return np.asarray(matrix, dtype=np.float32)
 
 
-def _read_parquet(path: Path, id_column: str | None) -> tuple[list[str] | None, FloatMatrix]:
+def _read_parquet(path: Path, id_column: str | None, item_ids: Sequence[str]) -> tuple[list[str] | None, FloatMatrix]:
     try:
         frame = pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise FeatureError(f"{path.name} is not a readable Parquet file ({error}); write it again") from None
     if id_column is not None and id_column not in frame.columns:
         raise FeatureError(f"{path.name} has no column {id_column!r}; it has: {', '.join(frame.columns)}")
-    ids = None if id_column is None else _ids(path, frame[id_column])
-    values = frame if id_column is None else frame.drop(id_column)
+    if id_column is None:
+        ids = None
+        _require_no_ids(path, frame, item_ids)
+    else:
+        ids = _ids(path, frame[id_column])
+    values = frame.select(c for c in frame.columns if c != id_column and not _PANDAS_INDEX.fullmatch(c))
     numeric = [c for c in values.columns if values[c].dtype.is_numeric()]
     lists = [c for c in values.columns if _holds_vectors(values[c].dtype)]
     if len(lists) == 1 and len(values.columns) == 1:
@@ -177,6 +184,30 @@ def _read_parquet(path: Path, id_column: str | None) -> tuple[list[str] | None, 
             f"{path.name}: columns {', '.join(odd) or '(none)'} are not numbers; name the id column with --id-column"
         )
     return ids, values.select(pl.all().cast(pl.Float32)).to_numpy()
+
+
+def _require_no_ids(path: Path, frame: pl.DataFrame, item_ids: Sequence[str]) -> None:
+    """Without a named id column rows go by their order, which a file with ids need not follow."""
+    found = next((column.name for column in frame if _looks_like_ids(column, item_ids)), None)
+    if found is not None:
+        raise FeatureError(
+            f"{path.name}: column {found!r} looks like item ids; name it with --id-column, or leave it out of the file"
+        )
+
+
+def _looks_like_ids(column: pl.Series, item_ids: Sequence[str]) -> bool:
+    """By its name, or by its values: whole numbers that are exactly the ids, or other values of which one is an id."""
+    if column.dtype.is_nested():
+        return False
+    if column.name.lower().replace("_", "") in _ID_COLUMNS:
+        return True
+    whole = column.dtype.is_integer()
+    if column.dtype.is_float() or (whole and column.n_unique() != len(item_ids)):
+        return False
+    texts = column.cast(pl.String, strict=False).to_list()
+    if _PANDAS_INDEX.fullmatch(column.name) and texts == list(item_ids):
+        return False  # the rows' order says the same
+    return set(texts) == set(item_ids) if whole else not set(item_ids).isdisjoint(texts)
 
 
 def _ids(path: Path, column: pl.Series) -> list[str]:

@@ -1,6 +1,7 @@
 import json
 import pickle
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,23 @@ def test_a_column_of_fixed_arrays_is_a_vector_column(tmp_path):
     assert np.array_equal(_import_frame(frame, IDS, "id").matrix, MATRIX)
 
 
+@pytest.mark.parametrize("kind", [pl.List(pl.Float64), pl.List(pl.Int16), pl.Array(pl.Float64, 2)])
+def test_a_vector_column_may_have_texts_beside_it(kind):
+    frame = pl.DataFrame({"title": ["x", None, "z"], "v": pl.Series(MATRIX).cast(kind), "tags": [["p"], [], None]})
+    assert np.array_equal(_import_frame(frame, IDS, None).matrix, MATRIX)
+    assert np.array_equal(_import_frame(frame[::-1].with_columns(sku=pl.Series(IDS[::-1])), IDS, "sku").matrix, MATRIX)
+
+
+def test_a_vector_column_is_read_without_an_object_per_number(tmp_path):
+    vectors = pl.Series("v", np.ones((2000, 500))).arr.to_list()
+    pl.DataFrame([vectors]).write_parquet(tmp_path / "f.parquet")
+    tracemalloc.start()
+    table = import_features(tmp_path / "f.parquet", [str(n) for n in range(2000)], name="f")
+    peak = tracemalloc.get_traced_memory()[1]  # of Python and NumPy
+    tracemalloc.stop()
+    assert peak < 3 * table.matrix.nbytes
+
+
 def test_an_item_without_a_row_is_named(tmp_path):
     frame = pl.DataFrame({"id": ["a", "c"], "x": [1.0, 2.0]})
     with pytest.raises(FeatureError, match="lack 1 of 3 items, first 'b'"):
@@ -173,6 +191,10 @@ def test_an_item_without_a_row_is_named(tmp_path):
         ({"id": IDS, "v": [[1.0], None, [1.0]]}, "id", "column 'v' lacks vectors"),
         ({"id": IDS, "v": [[1.0], [None], [1.0]]}, "id", "not finite in 1 rows"),
         ({"id": IDS, "v": [["x"], ["y"], ["z"]]}, "id", "columns v are not numbers"),
+        ({"id": IDS, "v": [["x"], ["y"], ["z"]]}, "id", "are not numbers; keep columns of numbers, or one list column"),
+        ({"id": IDS, "v": [[1.0]] * 3, "w": [[1.0]] * 3}, "id", "columns v, w are not numbers"),
+        ({"id": IDS, "v": [[1.0]] * 3, "x": [1.0] * 3}, "id", "one list column of numbers without others beside it"),
+        ({"id": IDS, "v": pl.Series([[]] * 3, dtype=pl.List(pl.Float32))}, "id", r"have shape \(3, 0\)"),
         ({"id": IDS}, "id", r"columns \(none\) are not numbers"),
     ],
 )

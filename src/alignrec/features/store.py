@@ -102,8 +102,8 @@ def import_features(
     """Read vectors from `.npy`, `.safetensors` or `.parquet`.
 
     By row order the file must have one row per item of `item_ids`. A Parquet file with an `id_column` is
-    matched by id, and may hold more items than the dataset; its other columns are the vector, or one of
-    them is a list column with it. The index that pandas stores as a column is no part of a vector.
+    matched by id, and may hold more items than the dataset. Its other columns are the vector, or one of them is a
+    list column with it, and none a number; the index that pandas stores as a column is no part of a vector.
 
     Raises:
         FeatureError: unknown format, wrong number of rows, an item without a row, values that are not finite, or
@@ -169,21 +169,33 @@ def _read_parquet(path: Path, id_column: str | None, item_ids: Sequence[str]) ->
     else:
         ids = _ids(path, frame[id_column])
     values = frame.select(c for c in frame.columns if c != id_column and not _PANDAS_INDEX.fullmatch(c))
+    return ids, _vectors(path, values, id_column)
+
+
+def _vectors(path: Path, values: pl.DataFrame, id_column: str | None) -> FloatMatrix:
+    """One vector per row, (rows, d): the only list column without numbers beside it, or all columns as numbers."""
     numeric = [c for c in values.columns if values[c].dtype.is_numeric()]
     lists = [c for c in values.columns if _holds_vectors(values[c].dtype)]
-    if len(lists) == 1 and len(values.columns) == 1:
-        sizes = values[lists[0]].cast(pl.List(pl.Float32)).list.len().unique()
-        if sizes.null_count():
-            raise FeatureError(f"{path.name}: column {lists[0]!r} lacks vectors; fill them in or drop their rows")
-        if len(sizes) != 1:
-            raise FeatureError(f"{path.name}: vectors in column {lists[0]!r} have different lengths; make them equal")
-        return ids, np.asarray(values[lists[0]].to_list(), dtype=np.float32)
+    if len(lists) == 1 and not numeric:
+        return _stacked(path, values[lists[0]])
     if len(numeric) != len(values.columns) or not numeric:
-        odd = [c for c in values.columns if c not in numeric]
-        raise FeatureError(
-            f"{path.name}: columns {', '.join(odd) or '(none)'} are not numbers; name the id column with --id-column"
-        )
-    return ids, values.select(pl.all().cast(pl.Float32)).to_numpy()
+        odd = ", ".join(c for c in values.columns if c not in numeric) or "(none)"
+        remedy = "keep columns of numbers, or one list column of numbers without others beside it"
+        if id_column is None:
+            remedy = f"name the id column with --id-column; {remedy}"
+        raise FeatureError(f"{path.name}: columns {odd} are not numbers; {remedy}")
+    return values.select(pl.all().cast(pl.Float32)).to_numpy()
+
+
+def _stacked(path: Path, column: pl.Series) -> FloatMatrix:
+    """The lists or arrays of `column` as rows, (len(column), d)."""
+    if column.null_count():
+        raise FeatureError(f"{path.name}: column {column.name!r} lacks vectors; fill them in or drop their rows")
+    sizes = [column.dtype.size] if isinstance(column.dtype, pl.Array) else column.list.len().unique().to_list()
+    if len(sizes) > 1:
+        raise FeatureError(f"{path.name}: vectors in column {column.name!r} have different lengths; make them equal")
+    size = sizes[0] if sizes else 0  # no rows, no size
+    return column.cast(pl.Array(pl.Float32, size)).to_numpy(writable=True)
 
 
 def _require_no_ids(path: Path, frame: pl.DataFrame, item_ids: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from alignrec.data import ITEM_COLUMNS, Catalogue, Dataset, InteractionLog, Vocabulary, describe, render
 from alignrec.data.describe import DegreeBin
+from alignrec.errors import ArtifactError
 from alignrec.features import FeatureTable, save_features
 
 
@@ -102,6 +103,16 @@ def test_features_are_described_by_shape_and_hash(dataset, tmp_path):
     assert (found.name, found.modality, found.items, found.size) == ("pixels", "image", 3, 4)
     assert found.hash == table.content_hash
     assert "3 x 4" in text(describe(dataset))
+
+
+def test_a_damaged_description_of_features_is_refused(dataset, tmp_path):
+    dataset = dataset.save(tmp_path / "toy")
+    save_features(
+        tmp_path / "toy" / "features", FeatureTable("pixels", "image", dataset.items.ids, np.ones((3, 4), np.float32))
+    )
+    (tmp_path / "toy" / "features" / "pixels.json").write_text('{"name": "pixels"}')
+    with pytest.raises(ArtifactError, match=r"pixels\.json describes no features, it lacks modality, items, size"):
+        describe(dataset)
 
 
 def test_the_dictionary_is_json(dataset):

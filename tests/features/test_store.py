@@ -15,7 +15,15 @@ from safetensors.torch import save_file as save_torch
 
 from alignrec.data.table_settings import CANDIDATES
 from alignrec.errors import AlignrecError, ArtifactError, FeatureError
-from alignrec.features import FeatureTable, import_features, joined_names, list_features, load_features, save_features
+from alignrec.features import (
+    FeatureTable,
+    import_features,
+    joined_names,
+    list_features,
+    load_features,
+    read_description,
+    save_features,
+)
 
 IDS = ["a", "b", "c"]
 MATRIX = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -78,6 +86,29 @@ def test_a_file_without_the_matrix_is_refused(stored):
 def test_a_matrix_without_its_description_is_not_listed(stored):
     (stored / "pixels.json").unlink()
     assert list_features(stored) == ["words.v2"]
+
+
+def test_a_stray_file_is_not_listed_and_says_what_it_lacks(stored):
+    (stored / "notes.json").write_text("{}")
+    assert list_features(stored) == ["pixels", "words.v2"]
+    with pytest.raises(
+        FeatureError, match=r"no features called 'notes' here \(notes\.json has no notes\.safetensors be"
+    ):
+        load_features(stored, "notes", IDS)
+
+
+def test_hidden_files_of_a_copy_from_macos_are_not_listed(stored):
+    for path in list(stored.iterdir()):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    assert list_features(stored) == ["pixels", "words.v2"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("modality", None), ("size", "wide"), ("provenance", [])])
+def test_a_description_that_lacks_something_is_refused(stored, key, value):
+    about = read_description(stored, "pixels")
+    (stored / "pixels.json").write_text(json.dumps(about | {key: value}))
+    with pytest.raises(ArtifactError, match=rf"pixels\.json describes no features, it lacks {key}; extract or import"):
+        load_features(stored, "pixels", IDS)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "a+b", "a b", "naïve"])

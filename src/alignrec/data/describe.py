@@ -11,9 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from alignrec.artifacts import read_json
 from alignrec.data.dataset import SPLITS, Dataset
 from alignrec.data.splitting import SplitFamily, split_family
+from alignrec.features import read_description
 
 __all__ = ["DatasetDescription", "DegreeBin", "FeatureSummary", "describe", "render"]
 
@@ -69,7 +69,11 @@ class DatasetDescription:
 
 
 def describe(dataset: Dataset) -> DatasetDescription:
-    """Count what is in `dataset`; feature tables are described from their files, not loaded."""
+    """Count what is in `dataset`; feature tables are described from their files, not loaded.
+
+    Raises:
+        ArtifactError: the description of a feature table is damaged.
+    """
     log = dataset.log
     train = log.splits == 0
     user_degrees = np.bincount(log.users, minlength=dataset.n_users)  # (U,)
@@ -128,8 +132,8 @@ def _without_text(catalogue: pl.DataFrame) -> int:
 def _features(dataset: Dataset) -> tuple[FeatureSummary, ...]:
     if dataset.path is None:
         return ()
-    files = [read_json(dataset.path / "features" / f"{name}.json") for name in dataset.feature_names]
-    return tuple(FeatureSummary(f["name"], f["modality"], f["items"], f["size"], f["hash"]) for f in files)
+    tables = [read_description(dataset.path / "features", name) for name in dataset.feature_names]
+    return tuple(FeatureSummary(t["name"], t["modality"], t["items"], t["size"], t["hash"]) for t in tables)
 
 
 def render(description: DatasetDescription) -> RenderableType:

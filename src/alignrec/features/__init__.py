@@ -5,6 +5,7 @@ from alignrec.features.store import (
     joined_names,
     list_features,
     load_features,
+    read_description,
     require_usable_name,
     save_features,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "joined_names",
     "list_features",
     "load_features",
+    "read_description",
     "require_usable_name",
     "save_features",
 ]

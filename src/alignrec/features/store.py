@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,11 +18,21 @@ __all__ = [
     "joined_names",
     "list_features",
     "load_features",
+    "read_description",
     "require_usable_name",
     "save_features",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_DESCRIPTION = {  # what `NAME.json` says at least
+    "name": str,
+    "modality": str,
+    "items": int,
+    "size": int,
+    "item_ids_hash": str,
+    "hash": str,
+    "provenance": dict,
+}
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas adds, with the rows' numbers or names
 _ID_COLUMNS = ("id", "item", "itemid", "movieid", "productid", "asin", "parentasin")  # without case and underscores
 
@@ -59,8 +70,23 @@ def require_usable_name(name: str) -> None:
 
 
 def list_features(folder: Path) -> list[str]:
-    """Names of the tables in `folder`, sorted."""
-    return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+    """Names of the tables in `folder`, sorted; stray files, and hidden ones as macOS makes them, are none."""
+    descriptions = [path for path in folder.glob("*.json") if not path.name.startswith(".")]
+    return sorted(path.stem for path in descriptions if path.with_suffix(".safetensors").is_file())
+
+
+def read_description(folder: Path, name: str) -> dict[str, Any]:  # Any: JSON values
+    """What `save_features` wrote about table `name`, without reading its values.
+
+    Raises:
+        ArtifactError: there is no description, or it lacks something.
+    """
+    path = folder / f"{name}.json"
+    about = read_json(path)
+    bad = [key for key, kind in _DESCRIPTION.items() if not isinstance(about.get(key), kind)]
+    if bad:
+        raise ArtifactError(f"{path} describes no features, it lacks {', '.join(bad)}; extract or import them again")
+    return about
 
 
 def joined_names(name: str) -> list[str]:
@@ -81,17 +107,18 @@ def load_features(folder: Path, name: str, item_ids: Sequence[str]) -> FeatureTa
         return fuse(tables, raw=name.startswith(RAW_JOIN))
     if name not in list_features(folder):
         have = ", ".join(list_features(folder)) or "none"
-        raise FeatureError(f"no features called {name!r} here; there are: {have}")
-    about = read_json(folder / f"{name}.json")
-    if about.get("item_ids_hash") != _ids_hash(item_ids):
+        lone = f" ({name}.json has no {name}.safetensors beside it)" if (folder / f"{name}.json").is_file() else ""
+        raise FeatureError(f"no features called {name!r} here{lone}; there are: {have}")
+    about = read_description(folder, name)
+    if about["item_ids_hash"] != _ids_hash(item_ids):
         raise FeatureError(
             f"features {name!r} were made for other items than this dataset's; extract or import them again"
         )
     matrix = read_arrays(folder / f"{name}.safetensors").get("features")
     if matrix is None:
         raise ArtifactError(f"{folder / name}.safetensors holds no array called 'features'; extract or import it again")
-    table = FeatureTable(name, str(about["modality"]), item_ids, matrix, about.get("provenance", {}))
-    if table.content_hash != about.get("hash"):
+    table = FeatureTable(name, about["modality"], item_ids, matrix, about["provenance"])
+    if table.content_hash != about["hash"]:
         raise FeatureError(f"features {name!r} do not match their description; extract or import them again")
     return table
 

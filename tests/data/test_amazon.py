@@ -8,6 +8,7 @@ from PIL import Image
 
 from alignrec.data.amazon import read_amazon
 from alignrec.data.build import build_dataset
+from alignrec.data.describe import describe
 from alignrec.errors import DataError, UsageError
 
 A, B, RARE = "B000000001", "B000000002", "B000000003"
@@ -69,6 +70,7 @@ def test_metadata_and_features_are_kept_for_the_core_alone(folder: Path, tmp_pat
     dataset = build_dataset(raw, tmp_path / "out", core=2)
     assert dataset.items.ids == (A, B)
     assert dataset.features("image").matrix[:, 0].tolist() == [1.0, 1.0]
+    assert describe(dataset).features[0].items_without_vector == 1  # B, of A and B
     assert len(dataset.log) == 4  # v's second rating of A is the same pair
 
 

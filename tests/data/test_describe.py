@@ -102,7 +102,16 @@ def test_features_are_described_by_shape_and_hash(dataset, tmp_path):
     (found,) = describe(dataset).features
     assert (found.name, found.modality, found.items, found.size) == ("pixels", "image", 3, 4)
     assert found.hash == table.content_hash
-    assert "3 x 4" in text(describe(dataset))
+    assert "3 x 4 " in text(describe(dataset))
+
+
+def test_vectors_that_were_filled_in_are_counted(dataset, tmp_path):
+    dataset = dataset.save(tmp_path / "toy")
+    provenance = {"items_without_vector": 2}
+    table = FeatureTable("image", "image", dataset.items.ids, np.ones((3, 4), np.float32), provenance)
+    save_features(tmp_path / "toy" / "features", table)
+    assert describe(dataset).as_dict()["features"][0]["items_without_vector"] == 2
+    assert "3 x 4, 2 items without a vector got the mean" in text(describe(dataset))
 
 
 def test_a_damaged_description_of_features_is_refused(dataset, tmp_path):

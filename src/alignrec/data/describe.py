@@ -38,6 +38,7 @@ class FeatureSummary:
     items: int
     size: int
     hash: str
+    items_without_vector: int = 0  # got the mean of the others on import
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,12 @@ def _features(dataset: Dataset) -> tuple[FeatureSummary, ...]:
     if dataset.path is None:
         return ()
     tables = [read_description(dataset.path / "features", name) for name in dataset.feature_names]
-    return tuple(FeatureSummary(t["name"], t["modality"], t["items"], t["size"], t["hash"]) for t in tables)
+    return tuple(
+        FeatureSummary(
+            t["name"], t["modality"], t["items"], t["size"], t["hash"], t["provenance"].get("items_without_vector", 0)
+        )
+        for t in tables
+    )
 
 
 def render(description: DatasetDescription) -> RenderableType:
@@ -241,5 +247,6 @@ def _feature_table(d: DatasetDescription) -> Table:
     for name in ("name", "modality", "items x size", "hash"):
         table.add_column(name)
     for f in d.features:
-        table.add_row(f.name, Text(f.modality), f"{f.items:,} x {f.size:,}", f.hash[:16])
+        filled = f", {f.items_without_vector:,} items without a vector got the mean" if f.items_without_vector else ""
+        table.add_row(f.name, Text(f.modality), f"{f.items:,} x {f.size:,}{filled}", f.hash[:16])
     return table

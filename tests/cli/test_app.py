@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -29,6 +30,22 @@ def test_help_lists_the_commands_in_the_order_of_the_datas_way(command_line):
 def test_work_that_is_done_exits_with_0(tiny_dataset):
     done = process("data", "describe", tiny_dataset.path, "--json")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1:strict", "utf-8"])
+def test_signs_that_the_encoding_lacks_do_not_end_a_command(tiny_dataset, encoding):
+    words = [sys.executable, "-m", "alignrec", "data", "describe", tiny_dataset.path]
+    done = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert ("█".encode() if encoding == "utf-8" else b"????") in done.stdout
+
+
+def test_an_error_names_a_path_that_the_encoding_lacks(tmp_path):
+    name = os.fsdecode(b"caf\xe9-\xe2\x96\x88")
+    words = [sys.executable, "-m", "alignrec", "data", "describe", tmp_path / name]
+    done = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii:strict"})
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (1, b"", 1)
+    assert b"no dataset folder at " in done.stderr
 
 
 def test_work_that_fails_exits_with_1_and_one_line_without_traceback(tmp_path):

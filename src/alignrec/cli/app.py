@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the work failed (`AlignrecError`), 2 wrong use (`UsageErro
 Modules of commands import nothing heavy at the top: `alignrec --help` must not import torch.
 """
 
+import io
 import sys
 from typing import Annotated
 
@@ -68,6 +69,7 @@ app.add_typer(study.app, name="study")
 
 def main() -> None:
     """Run the command line; the console script."""
+    _print_what_the_encoding_has()
     try:
         app()
     except AlignrecError as error:
@@ -81,6 +83,13 @@ def main() -> None:
             raise
         print_error(AlignrecError(f"not enough memory: {error}; make batches or the model smaller, or free some"))
         sys.exit(1)
+
+
+def _print_what_the_encoding_has() -> None:
+    """Signs that standard output cannot encode become question marks; standard error escapes them anyway."""
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and (out.errors == "strict" or not out.encoding.lower().startswith("utf")):
+        out.reconfigure(errors="replace")
 
 
 def _lacks_memory(error: Exception) -> bool:

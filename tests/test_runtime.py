@@ -41,7 +41,7 @@ def test_threads_are_set_and_must_be_positive():
     try:
         set_threads(2)
         assert torch.get_num_threads() == 2
-        with pytest.raises(UsageError, match="at least 1, not 0"):
+        with pytest.raises(UsageError, match="between 1 and 1024, not 0"):
             set_threads(0)
     finally:
         torch.set_num_threads(before)

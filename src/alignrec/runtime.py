@@ -27,6 +27,8 @@ __all__ = [
     "torch_rng",
 ]
 
+_MOST_THREADS = 1024
+
 
 def resolve_device(name: str) -> torch.device:
     """The device called `name`; `auto` is CUDA where there is one, else the CPU.
@@ -51,10 +53,10 @@ def set_threads(count: int) -> None:
     """Use `count` CPU threads for tensor operations; 1 makes results repeatable to the byte.
 
     Raises:
-        UsageError: `count` is below 1.
+        UsageError: `count` is below 1, or above 1024.
     """
-    if count < 1:
-        raise UsageError(f"threads must be at least 1, not {count}")
+    if not 1 <= count <= _MOST_THREADS:
+        raise UsageError(f"threads must be between 1 and {_MOST_THREADS}, not {count}")
     torch.set_num_threads(count)
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from alignrec.data import sampling
-from alignrec.data.sampling import EpochSampler
+from alignrec.data.sampling import EpochSampler, require_negatives
 from alignrec.errors import TrainingError
 
 
@@ -67,6 +67,11 @@ def test_a_negative_is_never_a_training_item_of_its_user(n_users: int, n_items: 
     users, _, negatives = EpochSampler(sparse.csr_array(matrix)).epoch(rng)
     assert not matrix[users, negatives].any()
     assert matrix[:, negatives].any(axis=0).all()
+
+
+def test_a_user_who_has_everything_is_named_by_its_own_id_where_there_are_ids() -> None:
+    with pytest.raises(TrainingError, match="user 'ann' has all 2 training items"):
+        require_negatives(sparse.csr_array([[1.0, 0], [1, 1]]), ["bob", "ann"])
 
 
 def test_a_user_who_has_everything_is_named() -> None:

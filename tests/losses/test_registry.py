@@ -42,6 +42,12 @@ def test_a_name_with_a_dot_is_refused_because_settings_could_not_name_it() -> No
         register_plugin("own.one", Own)
 
 
+@pytest.mark.parametrize("name", ["half", "Items", "training"])
+def test_a_name_that_pytorch_s_modules_use_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"a plugin cannot be called '{name}'"):
+        register_plugin(name, Own)
+
+
 def test_names_are_found_whatever_their_case() -> None:
     assert plugin_class("FETTLE") is Fettle
 

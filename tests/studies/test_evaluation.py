@@ -34,6 +34,16 @@ def test_evaluating_twice_gives_the_same_report(tmp_path: Path) -> None:
     assert ((run.path / "report.json").read_bytes(), (run.path / "per_user.parquet").read_bytes()) == first
 
 
+def test_other_metrics_do_not_replace_what_training_measured(tmp_path: Path) -> None:
+    dataset = small_dataset(tmp_path / "data")
+    run = train(dataset, model="bpr", out=tmp_path / "run", settings={"training": {"epochs": 1}})
+    at_training = run.selected()
+    evaluate(run, metrics=("recall@3",), item_knn=True)
+    assert run.selected() == at_training
+    assert "recall@20" not in run.report()["valid"]
+    assert "coverage@3" in run.report()["item_knn"]["test"]
+
+
 def test_popularity_ranks_by_training_interactions_for_everybody(tmp_path: Path) -> None:
     train_matrix = small_dataset(tmp_path / "data").split("train")
     embeddings = popularity(train_matrix)

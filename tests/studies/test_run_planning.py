@@ -1,10 +1,11 @@
 import inspect
 
+import numpy as np
 import pytest
 import torch
 from datasets import small_dataset
 
-from alignrec.errors import AlignrecError
+from alignrec.errors import AlignrecError, SettingsError
 from alignrec.models import BPR, registry
 from alignrec.studies.run_identity import run_key
 from alignrec.studies.run_planning import code_hashes, plan_run
@@ -73,3 +74,13 @@ def test_code_that_was_typed_in_has_no_source(own, monkeypatch):
 
     monkeypatch.setattr(inspect, "getsource", unknown)
     assert list(code_hashes(own, [])) == ["model"]
+
+
+def test_whole_numbers_of_any_type_are_seeds_and_nothing_else_is(tmp_path):
+    data = small_dataset(tmp_path / "data")
+    assert plan_run(data, "bpr", [], [], {}, np.int64(3), torch.device("cpu"), 1).seed == 3
+    for seed in (1.5, "a", None, True):
+        with pytest.raises(SettingsError, match=r"seed cannot be .*; give a whole number"):
+            plan_run(data, "bpr", [], [], {}, seed, torch.device("cpu"), 1)
+    with pytest.raises(SettingsError, match="plugins cannot be a mapping; give a list of names"):
+        plan_run(data, "bpr", [], {"uia": {"weight": 0.7}}, {}, 0, torch.device("cpu"), 1)

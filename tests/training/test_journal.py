@@ -92,6 +92,16 @@ def test_a_log_that_lacks_epochs_of_the_checkpoint_is_not_gone_on_with(tmp_path:
         job(tmp_path)[0].resume(EarlyStopping(5))
 
 
+def test_a_damaged_log_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    journal, _ = job(tmp_path)
+    log(journal, journal.resume(EarlyStopping(5)), 2, force=True)
+    cut = (tmp_path / "metrics.jsonl").read_bytes()[:-3]
+    (tmp_path / "metrics.jsonl").write_bytes(cut)
+    with pytest.raises(ArtifactError, match=r"metrics\.jsonl is damaged in line 2; start the run anew"):
+        job(tmp_path)[0].resume(EarlyStopping(5))
+    assert (tmp_path / "metrics.jsonl").read_bytes() == cut
+
+
 @pytest.mark.parametrize("other", [torch.nn.Linear(3, 1), torch.nn.Sequential(torch.nn.Linear(2, 1))])
 def test_weights_of_another_model_are_refused(tmp_path: Path, other: torch.nn.Module) -> None:
     journal, _ = job(tmp_path)

@@ -95,4 +95,5 @@ def _print_what_the_encoding_has() -> None:
 def _lacks_memory(error: Exception) -> bool:
     """NumPy says it by the error's kind, PyTorch in words."""
     words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
+    told = ("out of memory", "can't allocate memory", "storage size calculation overflowed")
+    return isinstance(error, MemoryError) or any(each in words for each in told)

@@ -102,7 +102,8 @@ def train(
             threads=1 if threads is None else threads,
             resume=resume,
             observers=[
-                trace_recorder(name, folder, features or (), out, plugins=plugin or ()) for name in record or ()
+                trace_recorder(name, folder, features or (), out, plugins=plugin or ())
+                for name in dict.fromkeys(record or ())
             ],
             track=places,
         )
@@ -111,7 +112,7 @@ def train(
         print_json({"run": str(out), **report})
         return
     how = report["training"]
-    metrics = "  ".join(f"{name} {value:.4f}" for name, value in report["valid"].items())
+    metrics = "  ".join(f"{name} {value:.4f}" for name, value in run.selected().items())
     what = " + ".join([run.plan.model, *run.plan.plugins])
     typer.echo(f"{what}: best epoch {how['best_epoch']} of {how['epochs']}, validation {metrics}")
     typer.echo(f"next: alignrec evaluate {out}")

@@ -4,13 +4,15 @@ A negative is uniform over the items that occur in training, drawn again while t
 (the rule of the field's toolbox). An epoch's triples depend on its generator alone.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from alignrec.errors import TrainingError
 from alignrec.types import Interactions
 
-__all__ = ["EpochSampler"]
+__all__ = ["EpochSampler", "require_negatives"]
 
 _BITMAP_BYTES = 1 << 27  # beyond this the membership test is a binary search
 
@@ -23,18 +25,11 @@ class EpochSampler:
     """
 
     def __init__(self, interactions: Interactions) -> None:
-        if interactions.nnz == 0:
-            raise TrainingError("there are no training interactions; check the split of the dataset")
+        require_negatives(interactions)
         coo = interactions.tocoo()
         self.users = coo.row.astype(np.int64)  # (E,)
         self.positives = coo.col.astype(np.int64)  # (E,)
         self.candidates = np.unique(self.positives)  # items that occur in training
-        full = np.flatnonzero(np.diff(interactions.indptr) >= len(self.candidates))
-        if full.size:
-            raise TrainingError(
-                f"user number {int(full[0])} has all {len(self.candidates)} training items, so nothing is left to "
-                "contrast with; remove such users (minimum rating, thinning)"
-            )
         self._n_items = int(interactions.shape[1])
         keys = self.users * self._n_items + self.positives
         cells = int(interactions.shape[0]) * self._n_items
@@ -73,3 +68,22 @@ def _bitmap(keys: NDArray[np.int64], cells: int) -> NDArray[np.uint8]:
     bits = np.zeros(cells // 8 + 1, dtype=np.uint8)
     np.bitwise_or.at(bits, keys >> 3, np.left_shift(1, keys & 7).astype(np.uint8))
     return bits
+
+
+def require_negatives(interactions: Interactions, user_ids: Sequence[str] | None = None) -> None:
+    """Check that every user lacks an item which others have.
+
+    Raises:
+        TrainingError: there is no interaction, or a user has every item; it is named by `user_ids` if they are given.
+    """
+    if interactions.nnz == 0:
+        raise TrainingError("there are no training interactions; check the split of the dataset")
+    n_items = len(np.unique(interactions.indices))
+    full = np.flatnonzero(np.diff(interactions.indptr) >= n_items)
+    if full.size:
+        number = int(full[0])
+        who = f"user number {number}" if user_ids is None else f"user {user_ids[number]!r}"
+        raise TrainingError(
+            f"{who} has all {n_items} training items, so nothing is left to contrast with; "
+            "remove such users (minimum rating, thinning)"
+        )

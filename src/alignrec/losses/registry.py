@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import nn
 
+from alignrec.errors import SettingsError
 from alignrec.losses.bm3 import Bm3Alignment
 from alignrec.losses.bma import Bma
 from alignrec.losses.content_alignment import ContentAlignment
@@ -40,6 +42,8 @@ def register_plugin(name: str, cls: type[Plugin[Any]]) -> None:
     Raises:
         SettingsError: the name is taken or not usable, or `cls` is no `Plugin` with a `Config`.
     """
+    if hasattr(nn.ModuleDict(), name.lower()):  # plug-ins are the members of one
+        raise SettingsError(f"a plugin cannot be called {name!r}, as PyTorch's modules have an attribute of that name")
     add_configurable(_PLUGINS, "plugin", name, cls, Plugin)
 
 

@@ -13,7 +13,6 @@ import torch
 from alignrec.artifacts import write_json
 from alignrec.data import Dataset
 from alignrec.evaluation import (
-    BEYOND_CUTOFF,
     DEFAULT_METRICS,
     Report,
     deepest_cutoff,
@@ -62,6 +61,7 @@ def evaluate(
         _evaluate(data, opened.embeddings(), metrics), _evaluate(data, popularity(data.split("train")), metrics)
     )
     content = opened.report()
+    content.setdefault("selected", content["valid"])  # what training measured, whatever is measured now
     content |= {split: report.as_dict() for split, report in reports.model.items()}
     content["popularity"] = {split: report.as_dict() for split, report in reports.popularity.items()}
     if item_knn:
@@ -80,8 +80,8 @@ def popularity(train: Interactions) -> Embeddings:
 
 def _item_knn(data: Dataset, metrics: tuple[str, ...]) -> dict[str, Report]:
     train, truths = data.split("train"), {split: data.split(split) for split in ("valid", "test")}
-    length = max(BEYOND_CUTOFF, deepest_cutoff(metrics))
-    return evaluate_splits(rank_item_knn(train, min(length, train.shape[1])), truths, metrics, train=train)
+    length = min(deepest_cutoff(metrics), train.shape[1])
+    return evaluate_splits(rank_item_knn(train, length), truths, metrics, train=train)
 
 
 def _evaluate(data: Dataset, embeddings: Embeddings, metrics: tuple[str, ...]) -> dict[str, Report]:

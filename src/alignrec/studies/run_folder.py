@@ -114,8 +114,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether training ended and its results are written."""
-        return (self.path / "report.json").is_file()
+        """Whether training ended and its results are there."""
+        return all((self.path / name).is_file() for name in ("report.json", "representations.safetensors"))
 
     @property
     def plan(self) -> RunPlan:
@@ -150,15 +150,31 @@ class Run:
         Raises:
             ArtifactError: no dataset is there, or another one.
         """
+        if path is None and not self.dataset_path.is_dir():
+            raise ArtifactError(
+                f"the dataset of {self.path} is no longer at {self.dataset_path}; name the folder where it is now"
+            )
         dataset = Dataset.load(self.dataset_path if path is None else path)
         if dataset.content_hash != self.plan.dataset["hash"]:
             raise ArtifactError(f"{dataset.path} is not the dataset that {self.path} was trained on; give its folder")
         return dataset
 
     def embeddings(self) -> Embeddings:
-        """What the run scores with."""
+        """What the run scores with.
+
+        Raises:
+            ArtifactError: the file with it is damaged, or another.
+        """
         arrays = read_arrays(self.path / "representations.safetensors")
+        if not {"final.users", "final.items"} <= arrays.keys():
+            raise ArtifactError(f"{self.path / 'representations.safetensors'} is of no run; train the run anew")
         return Embeddings(torch.from_numpy(arrays["final.users"]), torch.from_numpy(arrays["final.items"]))
+
+    def selected(self) -> dict[str, float]:
+        """Validation metrics of the kept weights as training measured them, whatever was evaluated since."""
+        report = self.report()
+        values: dict[str, float] = report.get("selected", report["valid"])
+        return values
 
     def report(self) -> dict[str, Any]:
         """`report.json`: metrics by split and how training ended."""

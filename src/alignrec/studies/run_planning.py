@@ -1,10 +1,11 @@
 """From what was asked for to a run's plan: names checked, settings resolved, features hashed. Nothing is trained."""
 
 import inspect
+import operator
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 
@@ -38,6 +39,7 @@ def plan_run(
         FeatureError: the dataset has no such features.
     """
     _refuse_ill_typed(features, plugins, settings)
+    seed, threads = _whole("seed", seed), _whole("threads", threads)
     cls = model_class(model)
     config = cls.Config.create(settings.get("model"), section="model")
     training = {**cls.training_defaults, **settings.get("training", {})}
@@ -61,6 +63,8 @@ def _refuse_ill_typed(features: Sequence[str], plugins: Sequence[str], settings:
     for kind, names in (("features", features), ("plugins", plugins)):
         if isinstance(names, str):
             raise SettingsError(f"{kind} cannot be the single string {names!r}; give a list of names")
+        if isinstance(names, Mapping):
+            raise SettingsError(f"{kind} cannot be a mapping; give a list of names, and settings by 'settings'")
         other = next((type(each).__name__ for each in list[object](names) if not isinstance(each, str)), None)
         if other:
             how = "; a table is saved first: alignrec.features.save_features(dataset.path / 'features', table)"
@@ -75,6 +79,13 @@ def _refuse_ill_typed(features: Sequence[str], plugins: Sequence[str], settings:
             first, dot, rest = section.partition(".")
             form = {first: {rest: values}} if dot else "names and values"
             raise SettingsError(f"settings {section!r} cannot be {values!r}; give {form}")
+
+
+def _whole(name: str, value: object) -> int:
+    """The number, of whatever type that counts as whole, such as NumPy's."""
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        return operator.index(value)
+    raise SettingsError(f"{name} cannot be {value!r}; give a whole number")
 
 
 def code_hashes(model: str, plugins: Sequence[str]) -> dict[str, str]:

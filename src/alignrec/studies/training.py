@@ -10,6 +10,7 @@ import torch
 
 from alignrec.artifacts import is_vacant, sole_writer, write_arrays, write_json
 from alignrec.data import Dataset
+from alignrec.data.sampling import require_negatives
 from alignrec.errors import AlignrecError, ArtifactError, DataError, SettingsError, UsageError
 from alignrec.evaluation import evaluate_embeddings, parse_metrics
 from alignrec.models import Backbone, create_model
@@ -105,6 +106,7 @@ def train_plan(
     keep_large_buffers()
     view = data.train_view(list(plan.features))
     training = TrainingSettings.create(plan.settings["training"], section="training")
+    require_negatives(view.interactions, data.users.ids)
     backbone = create_model(plan.model, view, torch_rng(plan.seed, "init"), plan.settings["model"])
     objective = attach_plugins(backbone, view, plan.plugins, plan.seed)
     validate = validation(data, training.metric)
@@ -166,10 +168,12 @@ def _already_there(run: Run, plan: RunPlan, resume: bool) -> bool:
         return False
     if not resume:
         state = "a finished run" if run.finished else "an unfinished run"
-        raise ArtifactError(f"{run.path} holds {state}; add --resume to go on with it, or choose another --out")
+        raise ArtifactError(
+            f"{run.path} holds {state}; add --resume to go on with it, choose another --out, or remove it"
+        )
     difference = plan.difference(with_present_settings(run.plan))  # an older version may have begun it
     if difference:
-        raise ArtifactError(f"{run.path} holds another run: {difference}; choose another --out")
+        raise ArtifactError(f"{run.path} holds another run: {difference}; choose another --out, or remove it")
     if run.finished:  # a kill may have come between the last file and this
         shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
     return run.finished
@@ -181,7 +185,7 @@ def _finish(
     backbone.eval()
     with torch.no_grad():
         reps = backbone.represent()
-    tables = {"final": reps.final, **reps.views}
+    tables = {**reps.views, "final": reps.final}  # whatever a model calls its views
     arrays = {
         f"{name}.{side}": getattr(table, side).detach().cpu().numpy().copy()
         for name, table in tables.items()

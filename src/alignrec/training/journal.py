@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,12 @@ class Journal:
             ) from error
         restore_optimizer(self._optimizer, saved.optimizer, self._objective)
         for path in (self._files.metrics, self._files.timing):
-            lines = path.read_text(encoding="utf-8").splitlines()[: saved.epoch] if path.is_file() else []
+            lines = (
+                path.read_text(encoding="utf-8", errors="replace").splitlines()[: saved.epoch] if path.is_file() else []
+            )
             if len(lines) < saved.epoch:
                 raise ArtifactError(f"{path} lacks epochs before the checkpoint, {saved.epoch}; start the run anew")
+            _require_json(path, lines)
             write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
         history = [json.loads(line) for line in self._files.metrics.read_text(encoding="utf-8").splitlines()]
         device = next(self._objective.parameters()).device
@@ -140,6 +143,14 @@ class Journal:
 def copy_weights(module: nn.Module) -> dict[str, Tensor]:
     """The module's state, apart from it."""
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def _require_json(path: Path, lines: Sequence[str]) -> None:
+    for number, line in enumerate(lines, start=1):
+        try:
+            json.loads(line)
+        except ValueError:
+            raise ArtifactError(f"{path} is damaged in line {number}; start the run anew") from None
 
 
 def _line(entry: Mapping[str, Any]) -> str:

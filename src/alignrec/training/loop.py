@@ -129,7 +129,7 @@ def run_loop(
             line["loss"] = _train_epoch(job, settings, _Pace(rates, seed, state.epoch, display))
             trained = time.perf_counter()
             if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
-                line["valid"] = _validated(job.validate(state.epoch), settings.metric, state.epoch)
+                line["valid"] = _validated(job, settings.metric, line)
                 if state.stopping.update(line["valid"][settings.metric], state.epoch) and settings.keep == "best":
                     state.best_weights = copy_weights(job.objective)
             state.history.append(line)
@@ -222,7 +222,13 @@ def _raise_not_finite(terms: Mapping[str, Tensor], epoch: int, step: int) -> Non
     )
 
 
-def _validated(metrics: Mapping[str, float], metric: str, epoch: int) -> dict[str, float]:
+def _validated(job: Job, metric: str, line: Mapping[str, Any]) -> dict[str, float]:
+    epoch = line["epoch"]
+    try:
+        metrics = job.validate(epoch)
+    except TrainingError as error:
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in line["loss"].items())
+        raise TrainingError(f"validation after epoch {epoch} (losses: {terms}): {error}") from None
     if metric not in metrics:
         raise TrainingError(f"validation gives no {metric!r}; training.metric can be: {', '.join(metrics)}")
     if not math.isfinite(metrics[metric]):

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def go(dataset: Dataset, out: Path, **options: Any) -> Run:
-    return train(dataset, model="bpr", out=out, settings=SETTINGS, track={"wandb": None}, **options)
+    run = train(dataset, model="bpr", out=out, settings=SETTINGS, track={"wandb": None}, **options)
+    until = time.monotonic() + 60  # wandb writes its file from a process of its own, which a busy machine lets wait
+    while not of_kind(run.path, "exit") and time.monotonic() < until:
+        time.sleep(0.1)
+    return run
 
 
 def records(run: Path) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from alignrec.data import Dataset
-from alignrec.errors import UsageError
+from alignrec.errors import ArtifactError, UsageError
 from alignrec.evaluation import DEFAULT_METRICS
 from alignrec.settings import by_full_name
 from alignrec.studies.evaluation import evaluate
@@ -138,5 +138,10 @@ def _fits(run: Run, row: RowRecipe, sets: FeatureSets) -> bool:
 
 
 def _validated(runs: Sequence[Run]) -> tuple[float, ...]:
-    reports = [run.report()["valid"] for run in runs]
-    return tuple(float(np.mean([report.get(name, 0.0) for report in reports])) for name in _SELECTED_BY)
+    found = [run.selected() for run in runs]
+    for run, values in zip(runs, found, strict=True):
+        if lacking := next((name for name in _SELECTED_BY if name not in values), None):
+            raise ArtifactError(
+                f"{run.path} has no {lacking} on validation, by which runs are chosen; evaluate it anew"
+            )
+    return tuple(float(np.mean([values[name] for values in found])) for name in _SELECTED_BY)

@@ -103,7 +103,7 @@ class Tracker:
 
     def _outcome(self) -> Outcome:
         report = self._run.report()
-        best = {series_name(f"best/{name}"): float(value) for name, value in report["valid"].items()}
+        best = {series_name(f"best/{name}"): float(value) for name, value in self._run.selected().items()}
         return Outcome("finished", report["training"]["best_epoch"], best, report["training"]["status"])
 
     def _end(self, outcome: Outcome) -> None:

@@ -138,7 +138,10 @@ def test_what_was_broken_off_goes_on_by_the_same_command(monkeypatch, capsys, sh
 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
-    [("--threads", 0, "threads must be between 1 and 1024, not 0"), ("--workers", -1, "workers must be 0 .* or more, not -1")],
+    [
+        ("--threads", 0, "threads must be between 1 and 1024, not 0"),
+        ("--workers", -1, "workers must be 0 .* or more, not -1"),
+    ],
 )
 def test_impossible_numbers_of_threads_and_workers_are_wrong_use(
     monkeypatch, capsys, shop, trained, option, value, message

@@ -92,8 +92,9 @@ def _only_table(folder: Path, name: str) -> Path | None:
 
 
 def _called(folder: Path, *names: str) -> list[Path]:
-    """What is in `folder` under one of `names`, in capitals or not."""
-    return sorted(path for path in folder.iterdir() if path.name.lower() in names)
+    """What is in `folder` under one of `names`, in capitals or not; those without come first."""
+    found = [path for path in folder.iterdir() if path.name.lower() in names]
+    return sorted(found, key=lambda path: (path.name not in names, path.name))
 
 
 def _fields(table: TableFile, settings: TableSettings) -> list[Field]:

@@ -19,7 +19,7 @@ from alignrec.encoders import EncoderFolder, ExtractionSettings, extract
 from alignrec.encoders.catalogue_stream import CatalogueStream
 from alignrec.encoders.postprocessing import Postprocessing
 from alignrec.errors import FeatureError, UsageError
-from alignrec.features import FeatureTable
+from alignrec.features import RAW_JOIN, FeatureTable
 from alignrec.features.table import unit_rows
 from alignrec.runtime import resolve_device
 from alignrec.types import FloatMatrix
@@ -157,7 +157,7 @@ def rows_without(table: FeatureTable, missing: str, encoders: Encoders) -> Float
     if parts := _parts(table):
         blocks = [(part.matrix, rows_without(part, missing, encoders)) for part in parts]
         # A block that masking leaves alone stays as it is to the last bit: equal rows must stay equal.
-        scaled = table.provenance.get("rows") != "as they are"
+        scaled = not table.name.startswith(RAW_JOIN)
         return np.concatenate(
             [unit_rows(rows) if scaled and rows is not matrix else rows for matrix, rows in blocks], axis=1
         )

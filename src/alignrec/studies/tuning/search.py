@@ -143,7 +143,7 @@ class Search:
                 watched = self._task.pruner != "none" and not values
                 watch = (self._observer(claim, seed, epochs),) if watched else ()
                 report = self._train(claim, seed, folder, watch)
-                values[seed] = float(report.get("selected", report["valid"])[self._task.metric])
+                values[seed] = Run(folder).selected()[self._task.metric]
                 epochs[seed] = int(report["training"]["epochs"])
         except TrialPruned:
             shutil.rmtree(folder / "checkpoint", ignore_errors=True)
